@@ -1,0 +1,1 @@
+"""One folder per outside system; each implements ports and none knows another."""

@@ -1,0 +1,1 @@
+"""The smallest interfaces to the outside: logs, blobs, stores, signers and compute."""

@@ -1,0 +1,1 @@
+"""The driver: records go to roles, roles' duties are performed, time and retries live here."""
