@@ -51,7 +51,7 @@ def _is_predicted_class(outputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def _mean_squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
-    return functional.mse_loss(outputs.reshape(labels.shape), labels)
+    return functional.mse_loss(outputs.reshape(labels.shape), labels.to(outputs.dtype))
 
 
 def _is_within_half(outputs: Tensor, labels: Tensor) -> Tensor:

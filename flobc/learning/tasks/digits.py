@@ -46,6 +46,6 @@ def build_digits_task(model: str) -> TorchTask:
         name="digits" if model == MODELS[0] else f"digits:{model}",
         build_model=_BUILDERS[model],
         load_splits=load_digits,
-        default_settings=TrainSettings(optimizer="adam", learning_rate=0.002, batch_size=16, epochs=2),
+        default_settings=TrainSettings(optimizer="adam", learning_rate=0.005, batch_size=16, epochs=3),
         input_shape=(1, 8, 8),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import sys
@@ -11,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from flobc.errors import UsageError
+from flobc.learning.suggest import suggest
 from flobc.learning.task import Task, TrainSettings
 from flobc.learning.tasks import digits, images
 from flobc.learning.tasks.synthetic import SyntheticOptions, build_synthetic_task
@@ -62,21 +62,16 @@ def get_task(text: str) -> Task:
     if ":" in text:
         return _import_task(name, rest)
     raise UsageError(
-        f"There is no task {text!r}{_suggest(name, shipped_names())}; "
+        f"There is no task {text!r}{suggest(name, shipped_names())}; "
         f"choose one of {', '.join(_SHIPPED)} or give package.module:object."
     )
-
-
-def _suggest(name: str, names: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
-    return f", did you mean {near[0]!r}" if near else ""
 
 
 def _choose_model(task: str, option: str, models: tuple[str, ...]) -> str:
     model = option or models[0]
     if model not in models:
         raise UsageError(
-            f"The task {task} has no model {model!r}{_suggest(model, models)}; use {', '.join(models)}."
+            f"The task {task} has no model {model!r}{suggest(model, models)} Use {', '.join(models)}."
         )
     return model
 
@@ -88,7 +83,7 @@ def _parse_synthetic(options: str) -> SyntheticOptions:
         key, _, value = part.partition("=")
         if key not in known:
             raise UsageError(
-                f"The synthetic task has no option {key!r}{_suggest(key, known)}; use {', '.join(known)}."
+                f"The synthetic task has no option {key!r}{suggest(key, known)} Use {', '.join(known)}."
             )
         try:
             values[key] = int(value)
@@ -105,9 +100,9 @@ def _import_task(module_name: str, attribute: str) -> Task:
         found: object = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            near = _suggest(module_name, shipped_names())
+            near = suggest(module_name, shipped_names())
             raise UsageError(
-                f"There is no module {module_name!r}{near}; run from the directory it lies in."
+                f"There is no module {module_name!r}{near} Run from the directory it lies in."
             ) from error
         raise UsageError(
             f"The module {module_name!r} needs {error.name!r}, which is not installed."
@@ -118,8 +113,8 @@ def _import_task(module_name: str, attribute: str) -> Task:
         if not hasattr(found, part):
             names = tuple(name for name in vars(found) if not name.startswith("_"))
             raise UsageError(
-                f"The module {module_name!r} has no object {attribute!r}{_suggest(part, names)}; "
-                "give package.module:object."
+                f"The module {module_name!r} has no object {attribute!r}{suggest(part, names)} "
+                "Give package.module:object."
             )
         found = getattr(found, part)
     return _check_task(found, f"{module_name}:{attribute}")
