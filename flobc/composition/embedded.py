@@ -103,9 +103,7 @@ class EmbeddedRun:
         if stores.models.get(federation.genesis.initial_model) is None:
             stores.models.put(federation.genesis.initial_model, federation.initial_model)
         self._engine = LearningEngine(federation.task, federation.genesis, stores.models, stores.payloads)
-        self._follower = ChainFollower(
-            stores.log, build_initial_state(federation.genesis), self._record_block
-        )
+        self._follower = ChainFollower(stores.log, build_initial_state(federation.genesis), self._record_block)
         self._follower.catch_up()
         self._follower.on_commit = self._on_commit
         self._validators = [self._build_validator(index) for index in range(settings.validators)]
@@ -244,17 +242,13 @@ class EmbeddedRun:
             self.tests[height] = TestReport(height, evaluation.loss, evaluation.accuracy)
             self._observer.on_test(self.tests[height])
 
-        self._scheduler.submit(
-            lambda: self._federation.task.evaluate(view.vector, self._shards.test), TEST_MS, tested
-        )
+        self._scheduler.submit(lambda: self._federation.task.evaluate(view.vector, self._shards.test), TEST_MS, tested)
 
     def _build_report(self, state: ChainState) -> RoundReport:
         now_s, now_ms = time.monotonic(), self._scheduler.now_ms
         (last_s, last_ms), self._last_commit = self._last_commit, (now_s, now_ms)
         names = {identity.public_key: index for index, identity in enumerate(self._federation.trainers)}
-        attackers = {
-            self._federation.trainers[index].public_key: attack for index, attack in self._attacks.items()
-        }
+        attackers = {self._federation.trainers[index].public_key: attack for index, attack in self._attacks.items()}
         return RoundReport(
             height=state.height,
             rounds=self._rounds,
@@ -266,9 +260,7 @@ class EmbeddedRun:
             payload_bytes=sum(header.size_bytes for header in state.head.body.headers),
             seconds=now_s - last_s,
             virtual_ms=now_ms - last_ms,
-            trainers=build_trainer_reports(
-                state, names, {key: attack.name for key, attack in attackers.items()}
-            ),
+            trainers=build_trainer_reports(state, names, {key: attack.name for key, attack in attackers.items()}),
         )
 
 

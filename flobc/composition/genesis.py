@@ -47,9 +47,7 @@ def build_federation(settings: RunSettings, task: Task) -> Federation:
     """Return keys, genesis and initial model. **Raises** UsageError for params no chain can live with."""
     training = build_train_settings(task.default_settings, settings.training)
     trainers = tuple(derive_identity(settings.seed, "trainer", index) for index in range(settings.trainers))
-    validators = tuple(
-        derive_identity(settings.seed, "validator", index) for index in range(settings.validators)
-    )
+    validators = tuple(derive_identity(settings.seed, "validator", index) for index in range(settings.validators))
     spec = build_model_spec(task.model_info(), settings.chunk_size)
     initial = build_grid(spec).quantise_model(task.initial_vector(derive_seed(settings.seed, "model")))
     genesis = Genesis(

@@ -83,9 +83,7 @@ def create_run_directory(root: Path, settings: RunSettings, genesis: Genesis) ->
     if root.exists() and any(item.name != "lock" for item in root.iterdir()):
         raise UsageError(f"The directory {root} is not empty and holds no run; choose another --dir.")
     write_atomically(root / "genesis", [encode(genesis)])
-    write_atomically(
-        root / MARKER, [json.dumps(settings_to_json(settings), indent=2, sort_keys=True).encode()]
-    )
+    write_atomically(root / MARKER, [json.dumps(settings_to_json(settings), indent=2, sort_keys=True).encode()])
 
 
 def load_genesis(root: Path) -> Genesis:
@@ -95,9 +93,7 @@ def load_genesis(root: Path) -> Genesis:
     except FileNotFoundError as error:
         raise DataError(f"There is no run in {root}; start one with: flobc run --dir {root}") from error
     except (RemoteProtocolError, OSError) as error:
-        raise DataError(
-            f"The genesis in {root} is damaged ({error}); restore it from a copy or an export."
-        ) from error
+        raise DataError(f"The genesis in {root} is damaged ({error}); restore it from a copy or an export.") from error
 
 
 def open_run_directory(root: Path, *, writable: bool) -> RunFiles:
@@ -132,8 +128,6 @@ def load_settings(root: Path, params: ChainParams) -> RunSettings:
         data = json.loads(path.read_text())
         directory = data.pop("data_directory")
         data["attacks"] = tuple(data["attacks"])
-        return RunSettings(
-            **data, params=params, data_directory=None if directory is None else Path(directory)
-        )
+        return RunSettings(**data, params=params, data_directory=None if directory is None else Path(directory))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"The settings file {path} is damaged ({error}); restore it from a copy.") from error

@@ -57,9 +57,7 @@ def build_train_settings(defaults: TrainSettings, overrides: dict[str, Any]) -> 
     known = {item.name for item in dataclasses.fields(TrainSettings)}
     unknown = sorted(set(overrides) - known)
     if unknown:
-        raise UsageError(
-            f"There is no training setting {unknown[0]!r}; choose among {', '.join(sorted(known))}."
-        )
+        raise UsageError(f"There is no training setting {unknown[0]!r}; choose among {', '.join(sorted(known))}.")
     merged = dict(overrides)
     if "steps" in merged and "epochs" not in merged:
         merged["epochs"] = None

@@ -136,9 +136,7 @@ class TorchTask:
             features, labels = self._tensors(examples, replica.flat.device)
             loss = torch.zeros((), dtype=torch.float64, device=features.device)
             correct = torch.zeros_like(loss)
-            pairs = zip(
-                torch.split(features, _EVALUATION_BATCH), torch.split(labels, _EVALUATION_BATCH), strict=True
-            )
+            pairs = zip(torch.split(features, _EVALUATION_BATCH), torch.split(labels, _EVALUATION_BATCH), strict=True)
             for batch, wanted in pairs:
                 outputs = replica.module(batch)
                 loss += self._objective.loss(outputs, wanted).double() * len(batch)
@@ -229,9 +227,7 @@ class _Run:
 
 def _build_optimizer(parameters: list[torch.nn.Parameter], settings: TrainSettings) -> torch.optim.Optimizer:
     if settings.optimizer == "adam":
-        return torch.optim.Adam(
-            parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
+        return torch.optim.Adam(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     return torch.optim.SGD(
         parameters,
         lr=settings.learning_rate,

@@ -28,7 +28,7 @@ import functools
 import hashlib
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Annotated, Any, Literal, TypeVar
 
 from flobc.errors import LocalProtocolError, RemoteProtocolError
@@ -226,9 +226,10 @@ def _optional(inner: _Form) -> _Form:
 
 
 @functools.cache
-def _record_form(cls: type[Any], skip_last: bool = False) -> _Form:
-    hints = typing.get_type_hints(cls, include_extras=True)
-    names = [field.name for field in dataclasses.fields(cls)]
+def _record_form(cls: Hashable, skip_last: bool = False) -> _Form:
+    record = typing.cast(Any, cls)
+    hints = typing.get_type_hints(record, include_extras=True)
+    names = [field.name for field in dataclasses.fields(record)]
     if skip_last:
         names = names[:-1]
     forms = [_form(hints[name]) for name in names]
@@ -239,7 +240,7 @@ def _record_form(cls: type[Any], skip_last: bool = False) -> _Form:
             form.write(out, getattr(value, name))
 
     def read(reader: _Reader) -> Any:
-        return cls(*(form.read(reader) for form in forms))
+        return record(*(form.read(reader) for form in forms))
 
     return _Form(write, read, sum(form.least for form in forms))
 
@@ -298,9 +299,7 @@ def decode(cls: type[T], data: bytes) -> T:
     reader = _Reader(data)
     value: T = _record_form(cls).read(reader)
     if reader.offset != len(data):
-        raise RemoteProtocolError(
-            "WIRE-3", "the end of the record", f"{len(data) - reader.offset} bytes more"
-        )
+        raise RemoteProtocolError("WIRE-3", "the end of the record", f"{len(data) - reader.offset} bytes more")
     return value
 
 

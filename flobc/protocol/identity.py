@@ -75,9 +75,7 @@ def validate_public_key(key: bytes) -> None:
     if len(key) != PUBLIC_KEY_BYTES:
         raise RemoteProtocolError(_RULE, f"a public key of {PUBLIC_KEY_BYTES} bytes", f"{len(key)} bytes")
     if not crypto_core_ed25519_is_valid_point(key):
-        raise RemoteProtocolError(
-            _RULE, "the canonical encoding of a curve point of prime order", f"key {key.hex()}"
-        )
+        raise RemoteProtocolError(_RULE, "the canonical encoding of a curve point of prime order", f"key {key.hex()}")
 
 
 def verify_signature(key: PublicKey, message: bytes, signature: bytes) -> bool:

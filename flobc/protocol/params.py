@@ -164,18 +164,12 @@ def validate_genesis(genesis: Genesis) -> None:
     if set(genesis.validators) & set(genesis.trainers):
         raise UsageError("A key is both validator and trainer; every role needs a key of its own.")
     if genesis.model.size < 1 or genesis.model.chunk_size < 1:
-        raise UsageError(
-            "The model has no coordinates or its chunk size is 0; give it at least one trainable tensor."
-        )
+        raise UsageError("The model has no coordinates or its chunk size is 0; give it at least one trainable tensor.")
     admission = genesis.params.admission
     if admission.mode == "invite" and admission.operator is None:
-        raise UsageError(
-            "Admission by invitation needs the operator's key in the genesis; add it or choose 'open'."
-        )
+        raise UsageError("Admission by invitation needs the operator's key in the genesis; add it or choose 'open'.")
     if admission.mode == "allowlist" and not genesis.trainers:
-        raise UsageError(
-            "Admission by allowlist with no trainers would admit nobody; name at least one trainer."
-        )
+        raise UsageError("Admission by allowlist with no trainers would admit nobody; name at least one trainer.")
     if len(genesis.trainers) > admission.max_trainers:
         raise UsageError(
             f"The genesis names {len(genesis.trainers)} trainers, but max_trainers is {admission.max_trainers}; raise it."

@@ -81,9 +81,7 @@ class LearningEngine:
         self._checked: ByteBoundedMemo[CheckedPayload] = ByteBoundedMemo(
             CACHE_BYTES, lambda item: 0 if item.update is None else item.update.nbytes
         )
-        self._candidates: ByteBoundedMemo[Vector] = ByteBoundedMemo(
-            CACHE_BYTES // 4, lambda vector: vector.nbytes
-        )
+        self._candidates: ByteBoundedMemo[Vector] = ByteBoundedMemo(CACHE_BYTES // 4, lambda vector: vector.nbytes)
         self._results: ByteBoundedMemo[bytes] = ByteBoundedMemo(4096, len)
 
     def get_view(self, digest: bytes) -> ModelView:
@@ -141,9 +139,7 @@ class LearningEngine:
     def _check(self, update: bytes, header: UpdateHeader) -> CheckedPayload:
         payload = self._get_payload(update)
         try:
-            decoded = decode_update(
-                payload.chunks, self.grid, self.genesis.params.codec, self.genesis.model.chunk_size
-            )
+            decoded = decode_update(payload.chunks, self.grid, self.genesis.params.codec, self.genesis.model.chunk_size)
         except PayloadFault as error:
             return CheckedPayload(None, Fault[error.code.upper()])
         if norm(decoded) != header.norm:
@@ -153,9 +149,7 @@ class LearningEngine:
     def _get_payload(self, update: bytes) -> Payload:
         payload = self._payloads.get(update)
         if payload is None:
-            raise FlobcError(
-                f"The payload of update {update.hex()[:12]} is not held; fetch it from a validator."
-            )
+            raise FlobcError(f"The payload of update {update.hex()[:12]} is not held; fetch it from a validator.")
         return payload
 
     def aggregate(self, closed: ClosedRound, parent_model: bytes) -> bytes:

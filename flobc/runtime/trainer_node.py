@@ -92,9 +92,7 @@ class TrainerNode:
         if duty.base_height == self._diverged_base:
             return False
         current = self._current
-        return current is None or not is_base_allowed(
-            self._state.params.sync, current.base_height, self._state.height
-        )
+        return current is None or not is_base_allowed(self._state.params.sync, current.base_height, self._state.height)
 
     def _start(self, duty: Train) -> None:
         self._current = duty
@@ -115,9 +113,7 @@ class TrainerNode:
             lambda result: self._on_trained(duty, result),
         )
 
-    def _train(
-        self, duty: Train, state: ChainState, start: Vector | None, residual: Vector | None
-    ) -> LocalResult:
+    def _train(self, duty: Train, state: ChainState, start: Vector | None, residual: Vector | None) -> LocalResult:
         """Train and encode; runs beside the loop, so it reads only what cannot change."""
         parts = self._parts
         base = parts.engine.get_view(duty.model).vector

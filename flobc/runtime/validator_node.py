@@ -101,9 +101,7 @@ class ValidatorNode:
                 self._on_vote,
             )
         elif isinstance(duty, EvaluateBase):
-            self._start(
-                ("evaluate", duty.height), lambda: self._evaluate(duty), durations.evaluate_ms, self._on_base
-            )
+            self._start(("evaluate", duty.height), lambda: self._evaluate(duty), durations.evaluate_ms, self._on_base)
         elif isinstance(duty, Aggregate):
             height, parent = duty.closed.height, self._state.head.header.model
             self._start(

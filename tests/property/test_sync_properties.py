@@ -31,9 +31,7 @@ def after_decided(view: RoundView, trainer: bytes) -> RoundView:
     )
 
 
-def play(
-    params: SyncParams, active: tuple[bytes, ...], events: list[int]
-) -> list[tuple[RoundView, Decision]]:
+def play(params: SyncParams, active: tuple[bytes, ...], events: list[int]) -> list[tuple[RoundView, Decision]]:
     """The round's views and decisions until it closes; an expiry without a running timer cannot happen."""
     view = RoundView(active)
     history = [(view, decide(params, view))]

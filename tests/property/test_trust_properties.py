@@ -152,9 +152,7 @@ def test_plus_probation_share_holds(data):
 
 
 @given(
-    st.dictionaries(st.binary(max_size=3), st.integers(0, 2**40), min_size=1).filter(
-        lambda parts: any(parts.values())
-    ),
+    st.dictionaries(st.binary(max_size=3), st.integers(0, 2**40), min_size=1).filter(lambda parts: any(parts.values())),
     st.integers(0, 2**40),
 )
 def test_largest_remainder(parts, whole):
@@ -164,9 +162,7 @@ def test_largest_remainder(parts, whole):
     assert sum(shares.values()) == whole
     assert all(0 <= shares[key] - parts[key] * whole // total <= 1 for key in parts)
     ordered = sorted(parts, key=lambda key: parts[key])
-    assert all(
-        shares[low] <= shares[high] for low, high in itertools.pairwise(ordered) if parts[low] < parts[high]
-    )
+    assert all(shares[low] <= shares[high] for low, high in itertools.pairwise(ordered) if parts[low] < parts[high])
 
 
 @given(st.lists(st.integers(), min_size=1))

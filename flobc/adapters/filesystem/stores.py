@@ -82,9 +82,7 @@ class FileModels:
 
     def put(self, digest: bytes, model: NDArray[np.int32]) -> None:
         """Keep a model."""
-        write_atomically(
-            self._path(digest), [memoryview(model.astype("<i4", copy=False)).cast("B")], durable=False
-        )
+        write_atomically(self._path(digest), [memoryview(model.astype("<i4", copy=False)).cast("B")], durable=False)
 
     def get(self, digest: bytes) -> NDArray[np.int32] | None:
         """Return a model, or None."""
@@ -128,9 +126,7 @@ class FileBlocks:
         try:
             return decode(Block, path.read_bytes())
         except RemoteProtocolError as error:
-            raise DataError(
-                f"The block file {path} is damaged ({error}); rebuild it from the log."
-            ) from error
+            raise DataError(f"The block file {path} is damaged ({error}); rebuild it from the log.") from error
 
     @property
     def height(self) -> int:
@@ -159,11 +155,7 @@ class FileSeals:
         try:
             seal = decode_record(path.read_bytes())
         except RemoteProtocolError as error:
-            raise DataError(
-                f"The seal file {path} is damaged ({error}); this validator must not seal."
-            ) from error
+            raise DataError(f"The seal file {path} is damaged ({error}); this validator must not seal.") from error
         if not isinstance(seal, Seal):
-            raise DataError(
-                f"The file {path} holds no seal; this validator must not seal before it is restored."
-            )
+            raise DataError(f"The file {path} holds no seal; this validator must not seal before it is restored.")
         return seal

@@ -26,21 +26,13 @@ def _validate_invitation(state: ChainState, join: Join) -> Invitation:
     admission, invitation = state.params.admission, join.invitation
     if invitation is None:
         raise RemoteProtocolError("CHAIN-9", "an invitation", "none")
-    if (
-        invitation.operator != admission.operator
-        or invitation.chain != state.chain
-        or not verify_message(invitation)
-    ):
+    if invitation.operator != admission.operator or invitation.chain != state.chain or not verify_message(invitation):
         raise RemoteProtocolError("CHAIN-9", "an invitation signed by this chain's operator", "another")
     if state.core.height >= invitation.expires_height:
-        raise RemoteProtocolError(
-            "CHAIN-9", f"a height below {invitation.expires_height}", str(state.core.height)
-        )
+        raise RemoteProtocolError("CHAIN-9", f"a height below {invitation.expires_height}", str(state.core.height))
     used = state.core.invitations.get(invitation.invite_key, 0)
     if used >= invitation.max_joins:
-        raise RemoteProtocolError(
-            "CHAIN-9", f"at most {invitation.max_joins} joins", f"{used} before this one"
-        )
+        raise RemoteProtocolError("CHAIN-9", f"at most {invitation.max_joins} joins", f"{used} before this one")
     message = countersigning_bytes(state.chain, join.trainer, invitation.invite_key)
     if not verify_signature(invitation.invite_key, message, join.countersignature):
         raise RemoteProtocolError("CHAIN-9", "the invitation key's countersignature", "another")
@@ -136,9 +128,7 @@ def _convict_trainer(state: ChainState, header: UpdateHeader, evidence: Evidence
     mark = known or KnownHeader(
         compute_update_id(header), header.trainer, header.base_height, header.payload_root, core.position
     )
-    pending = {
-        update: item for update, item in core.pending.items() if build_identity_key(item.header) != key
-    }
+    pending = {update: item for update, item in core.pending.items() if build_identity_key(item.header) != key}
     return replace(
         state,
         core=replace(

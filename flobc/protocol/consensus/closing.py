@@ -134,10 +134,7 @@ def _weigh(state: ChainState, judged: list[tuple[Decision, PendingUpdate]]) -> l
     examples = {decision.trainer: item.header.num_examples for decision, item in used}
     weights = compute_weights(
         state.params.weights,
-        [
-            Submission(item.trainer, trust[item.trainer], examples[item.trainer], duplicate=False)
-            for item, _ in used
-        ],
+        [Submission(item.trainer, trust[item.trainer], examples[item.trainer], duplicate=False) for item, _ in used],
         [(trust[key], examples.get(key, core.trainers[key].num_examples)) for key in active],
     )
     by_update = {decision.update: weight for (decision, _), weight in zip(used, weights, strict=True)}
@@ -196,9 +193,7 @@ def _update_norm_bounds(state: ChainState, used: list[tuple[Decision, PendingUpd
     return {**kept, core.height + 1: bound}
 
 
-def _open_next_round(
-    state: ChainState, core: CoreState, judged: list[tuple[Decision, PendingUpdate]]
-) -> CoreState:
+def _open_next_round(state: ChainState, core: CoreState, judged: list[tuple[Decision, PendingUpdate]]) -> CoreState:
     """Return the core for the next round: decided and too stale updates leave, counters start anew (ROUND-12)."""
     height = core.height + 1
     used = [(decision, item) for decision, item in judged if decision.reason is Reason.ACCEPTED]
@@ -223,11 +218,7 @@ def _open_next_round(
             and is_base_allowed(sync, item.header.base_height, height)
             and item.header.base_height > trainers[item.header.trainer].last_used_base
         },
-        known={
-            key: known
-            for key, known in core.known.items()
-            if is_base_allowed(sync, known.base_height, height)
-        },
+        known={key: known for key, known in core.known.items() if is_base_allowed(sync, known.base_height, height)},
         norm_bounds=_update_norm_bounds(state, used),
         reports={},
         timeouts=(),

@@ -50,9 +50,7 @@ def apply_record(state: ChainState, data: bytes) -> ChainState:
         raise RemoteProtocolError("WIRE-11", f"at most {MAX_RECORD_BYTES} bytes", f"{len(data)} bytes")
     record = decode_record(data)
     if isinstance(record, UpdateHeader | UpdateChunk):
-        raise RemoteProtocolError(
-            "WIRE-12", "a record of the log", f"{type(record).__name__} of the updates topic"
-        )
+        raise RemoteProtocolError("WIRE-12", "a record of the log", f"{type(record).__name__} of the updates topic")
     _validate_sender(state, record)
     moved = _dispatch(state, record)
     core = replace(
@@ -72,9 +70,7 @@ def _validate_sender(state: ChainState, record: LogRecord) -> None:
     if not isinstance(record, Join) and record.sender not in state.genesis.validators:
         raise RemoteProtocolError("ROUND-1", "a validator of the genesis", record.sender.hex()[:12])
     if not verify_message(record):
-        raise RemoteProtocolError(
-            "WIRE-9", f"a signature of {record.sender.hex()[:12]}", "one that does not verify"
-        )
+        raise RemoteProtocolError("WIRE-9", f"a signature of {record.sender.hex()[:12]}", "one that does not verify")
 
 
 def _dispatch(state: ChainState, record: LogRecord) -> ChainState:
@@ -101,9 +97,7 @@ def apply_timeout(state: ChainState, timeout: Timeout) -> ChainState:
     """
     core = state.core
     if state.closed is not None or timeout.height != core.height + 1 or timeout.step != core.step:
-        open_round = (
-            "none open" if state.closed is not None else f"height {core.height + 1}, step {core.step}"
-        )
+        open_round = "none open" if state.closed is not None else f"height {core.height + 1}, step {core.step}"
         raise RemoteProtocolError(
             "ROUND-17", f"the open round ({open_round})", f"height {timeout.height}, step {timeout.step}"
         )

@@ -13,9 +13,7 @@ from flobc.protocol.messages import Ready, Seal
 def _get_closed(state: ChainState, height: int) -> ClosedRound:
     if state.closed is None or state.closed.height != height:
         waiting = "no closed round" if state.closed is None else f"height {state.closed.height}"
-        raise RemoteProtocolError(
-            "ROUND-13", f"the height that waits for seals ({waiting})", f"height {height}"
-        )
+        raise RemoteProtocolError("ROUND-13", f"the height that waits for seals ({waiting})", f"height {height}")
     return state.closed
 
 

@@ -44,9 +44,7 @@ def validate_update_header(state: ChainState, header: UpdateHeader) -> bytes:
             "ROUND-3", f"a base within {params.sync.max_staleness} of {core.height}", str(header.base_height)
         )
     if header.base_height <= entry.last_used_base:
-        raise RemoteProtocolError(
-            "ROUND-3", f"a base newer than {entry.last_used_base}", str(header.base_height)
-        )
+        raise RemoteProtocolError("ROUND-3", f"a base newer than {entry.last_used_base}", str(header.base_height))
     if not is_k_allowed(params.sync, header.k):
         raise RemoteProtocolError("ROUND-3", f"k below {params.sync.quota}", str(header.k))
     if header.codec != params.codec or header.num_chunks != state.genesis.model.num_chunks:
@@ -117,9 +115,7 @@ def apply_vote_batch(state: ChainState, batch: VoteBatch) -> ChainState:
     **Raises** RemoteProtocolError when the batch is oversize, its sender lost its votes, or nothing in it applies.
     """
     if batch.validator in state.core.muted:
-        raise RemoteProtocolError(
-            "CHAIN-12", "a validator that did not equivocate", batch.validator.hex()[:12]
-        )
+        raise RemoteProtocolError("CHAIN-12", "a validator that did not equivocate", batch.validator.hex()[:12])
     if len(batch.votes) > state.params.max_votes_per_batch or len(batch.headers) > len(batch.votes):
         raise RemoteProtocolError(
             "ROUND-5",

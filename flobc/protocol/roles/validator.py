@@ -105,9 +105,7 @@ def forget_old(role: ValidatorRole, state: ChainState) -> ValidatorRole:
         role,
         headers=keep,
         votes={update: vote for update, vote in role.votes.items() if update in keep},
-        bases={
-            height: item for height, item in role.bases.items() if height in bases or height >= state.height
-        },
+        bases={height: item for height, item in role.bases.items() if height in bases or height >= state.height},
     )
 
 
@@ -202,9 +200,7 @@ def _get_sealing_duties(role: ValidatorRole, state: ChainState, closed: ClosedRo
 def _get_scoring_duties(role: ValidatorRole, state: ChainState) -> list[Duty]:
     """One trainer after the other in turn, so that a flooder delays only itself (ROUND-4)."""
     waiting: dict[bytes, list[ScoreUpdate]] = {}
-    for update, header in sorted(
-        role.headers.items(), key=lambda pair: (pair[1].base_height, pair[1].k, pair[0])
-    ):
+    for update, header in sorted(role.headers.items(), key=lambda pair: (pair[1].base_height, pair[1].k, pair[0])):
         base = role.bases.get(header.base_height)
         if update in role.votes or base is None or not _is_open(state, update, header):
             continue

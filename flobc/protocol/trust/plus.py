@@ -19,21 +19,15 @@ _COHORT = 3
 _DISCOUNT_BITS = 16
 
 
-def admit_member(
-    params: TrustParams, state: TrustState, trainer: bytes, height: int, genesis: bool
-) -> TrustState:
+def admit_member(params: TrustParams, state: TrustState, trainer: bytes, height: int, genesis: bool) -> TrustState:
     """A genesis member starts at the initial trust, a newcomer at the floor and on probation."""
     entry = (
-        TrustEntry(INITIAL_TRUST, 0, height)
-        if genesis
-        else TrustEntry(params.floor, params.probation_rounds, height)
+        TrustEntry(INITIAL_TRUST, 0, height) if genesis else TrustEntry(params.floor, params.probation_rounds, height)
     )
     return TrustState(build_entries({**state.entries, trainer: entry}), state.references)
 
 
-def credit_members(
-    params: TrustParams, state: TrustState, results: Sequence[Scored], height: int
-) -> TrustState:
+def credit_members(params: TrustParams, state: TrustState, results: Sequence[Scored], height: int) -> TrustState:
     """Move everybody's trust by one round: decay for all, credit or penalty for those who took part."""
     counted = _select_counted(results)
     cohorts = _group_scores(counted)

@@ -79,9 +79,7 @@ def test_weights_follow_the_formula(params, given_round):
     least = Fraction(params.min_mass_ppm, 10**6) * sum(mass(*pair) for pair in active)
     denominator = max(sum(masses), least)
     limit = max(Fraction(params.max_share_ppm, 10**6), Fraction(1, max(len(active), 1)))
-    expected = [
-        floor(WEIGHT_ONE * min(Fraction(m) / denominator, limit)) if denominator else 0 for m in masses
-    ]
+    expected = [floor(WEIGHT_ONE * min(Fraction(m) / denominator, limit)) if denominator else 0 for m in masses]
     assert list(compute_weights(params, submitters, active)) == expected
 
 
@@ -119,10 +117,7 @@ def test_one_active_trainer_gets_everything():
 def test_claimed_examples():
     """AGG-W2: ignored, by their square root, in proportion, and never above the bound."""
     submitters = [Submission(b"a", 10, 4, False), Submission(b"b", 10, 1, False)]
-    weights = [
-        compute_weights(WeightParams(alpha_halves=a, max_share_ppm=1_000_000), submitters, [])
-        for a in range(3)
-    ]
+    weights = [compute_weights(WeightParams(alpha_halves=a, max_share_ppm=1_000_000), submitters, []) for a in range(3)]
     assert weights == [
         (WEIGHT_ONE // 2, WEIGHT_ONE // 2),
         (WEIGHT_ONE * 2 // 3, WEIGHT_ONE // 3),
