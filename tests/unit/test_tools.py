@@ -141,3 +141,10 @@ def test_make_help_lists_every_target() -> None:
     listed = subprocess.run(["make", "-C", ROOT], capture_output=True, text=True, check=True).stdout
     for target in ("help", "setup", "demo", "run", "test", "check", "bench", "proto"):
         assert f"make {target} " in listed
+
+
+def test_missing_venv_module_is_said_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python without venv ends in one sentence that names the package to install."""
+    monkeypatch.setattr(setup.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="apt install python3-venv"):
+        setup.main()
