@@ -30,7 +30,7 @@ def admit_member(params: TrustParams, state: TrustState, trainer: bytes, height:
 def credit_members(params: TrustParams, state: TrustState, results: Sequence[Scored], height: int) -> TrustState:
     """Move everybody's trust by one round: decay for all, credit or penalty for those who took part."""
     counted = _select_counted(results)
-    cohorts = _group_scores(counted)
+    cohorts = _compute_cohorts(counted)
     entries = {}
     for trainer, entry in state.entries.items():
         result = counted.get(trainer)
@@ -82,16 +82,17 @@ def _precedence(result: Scored) -> tuple[bytes, bool, bool, int, int]:
     return (result.trainer, not result.fault, not result.used, result.score, result.base_height)
 
 
-def _group_scores(counted: Mapping[bytes, Scored]) -> dict[int, list[int]]:
-    cohorts: dict[int, list[int]] = {}
+def _compute_cohorts(counted: Mapping[bytes, Scored]) -> dict[int, Reference]:
+    """The lower median of this round's scores on each base, faults left out."""
+    scores: dict[int, list[int]] = {}
     for result in counted.values():
         if not result.fault:
-            cohorts.setdefault(result.base_height, []).append(result.score)
-    return cohorts
+            scores.setdefault(result.base_height, []).append(result.score)
+    return {base: Reference(base, lower_median(scores[base]), len(scores[base])) for base in sorted(scores)}
 
 
 def _compute_credit(
-    params: TrustParams, references: Sequence[Reference], cohorts: Mapping[int, list[int]], result: Scored
+    params: TrustParams, references: Sequence[Reference], cohorts: Mapping[int, Reference], result: Scored
 ) -> int:
     reference = _get_reference(references, cohorts, result)
     distance = max(-params.credit_cap, min(params.credit_cap, result.score - reference))
@@ -100,11 +101,11 @@ def _compute_credit(
     return (distance * result.discount) >> _DISCOUNT_BITS
 
 
-def _get_reference(references: Sequence[Reference], cohorts: Mapping[int, list[int]], result: Scored) -> int:
+def _get_reference(references: Sequence[Reference], cohorts: Mapping[int, Reference], result: Scored) -> int:
     """What the score is held to: this round's cohort, else the base's kept one, else the running median."""
     cohort = cohorts[result.base_height]
-    if len(cohort) >= _COHORT:
-        return lower_median(cohort)
+    if cohort.size >= _COHORT:
+        return cohort.median
     for reference in references:
         if reference.base_height == result.base_height and reference.size >= _COHORT:
             return reference.median
@@ -124,7 +125,7 @@ def _running_median(references: Sequence[Reference]) -> int:
 
 
 def _update_references(
-    params: TrustParams, references: Sequence[Reference], cohorts: Mapping[int, list[int]], height: int
+    params: TrustParams, references: Sequence[Reference], cohorts: Mapping[int, Reference], height: int
 ) -> tuple[Reference, ...]:
     """Keep one median per recent base, that of the largest cohort seen; on a tie the earlier one."""
     kept = {
@@ -132,10 +133,10 @@ def _update_references(
         for reference in references
         if reference.base_height > height - params.reference_window
     }
-    for base_height, scores in cohorts.items():
+    for base_height, cohort in cohorts.items():
         known = kept.get(base_height)
-        if base_height > height - params.reference_window and (known is None or known.size < len(scores)):
-            kept[base_height] = Reference(base_height, lower_median(scores), len(scores))
+        if base_height > height - params.reference_window and (known is None or known.size < cohort.size):
+            kept[base_height] = cohort
     return tuple(kept[base_height] for base_height in sorted(kept))
 
 

@@ -150,6 +150,12 @@ def test_invalid_signature_malleated():
     assert not verify_signature(ALICE.public_key, b"vote", signature[:32] + s.to_bytes(32, "little"))
 
 
+def test_invalid_key_or_signature_with_trailing_bytes():
+    signature = ALICE.sign(b"vote")
+    assert not verify_signature(ALICE.public_key + b"\0", b"vote", signature)
+    assert not verify_signature(ALICE.public_key, b"ote", signature + b"v")
+
+
 @given(st.binary(max_size=70), st.binary(max_size=20), st.binary(max_size=130))
 def test_garbage_verifies_as_false_and_raises_nothing(key, message, signature):
     assert verify_signature(key, message, signature) is False

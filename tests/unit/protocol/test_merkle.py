@@ -117,6 +117,12 @@ def test_an_inner_node_is_no_leaf():
     assert not verify_inclusion(inner, 0, 2, proof, merkle_root(leaves))
 
 
+def test_invalid_proof_that_is_too_long_for_the_size():
+    """A true proof in a larger tree must not pass for a smaller one under the same root."""
+    leaves = [b"a", b"b"]
+    assert not verify_inclusion(b"b", 0, 1, inclusion_proof(leaves, 1), merkle_root(leaves))
+
+
 @pytest.mark.parametrize("index", [-1, 3, 4])
 def test_invalid_proof_index(index):
     with pytest.raises(LocalProtocolError, match="WIRE-MERKLE"):

@@ -99,6 +99,13 @@ def test_deadline_closes_with_what_is_there(params):
     assert decide(params, advance_step(view(0))) == Close("deadline")
 
 
+@pytest.mark.parametrize("params", ALL)
+def test_deadline_needs_an_expiry(params):
+    """SYNC-5: a round may open with updates decided, by votes that came in after the last one closed."""
+    opened = view(0, decided_at_step=1, finished_at_step=1)
+    assert decide(params, opened) == Open(Timer(0, 1000))
+
+
 @pytest.mark.parametrize(("finished", "duration_ms"), [(0, 1000), (1, 750), (2, 500), (3, 250)])
 def test_extension_is_the_unfinished_share_of_a_period(finished, duration_ms):
     """SYNC-7: and it does not shrink while it runs."""

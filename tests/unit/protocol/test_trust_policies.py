@@ -206,6 +206,10 @@ def test_plus_keeps_the_largest_cohorts_median():
     assert state.references == (Reference(1, 2_000, 3), Reference(2, 7_000, 1))
     state = credit(PLUS, state, [scored(A, 5_000, 2), scored(B, 6_000, 2)], 2)
     assert state.references[1] == Reference(2, 5_000, 2)
+    tie = credit(PLUS, state, [scored(A, 8_000, 2), scored(B, 9_000, 2)], 3)
+    assert tie.references == state.references
+    too_old = credit(PLUS, state, [scored(A, 8_000, 0)], PLUS.reference_window)
+    assert too_old.references == state.references
     assert credit(PLUS, state, [], 1 + PLUS.reference_window).references == state.references[1:]
     assert credit(PLUS, state, [], 99).references == ()
 
