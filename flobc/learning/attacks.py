@@ -157,9 +157,7 @@ class AttackSpec:
         return min(trainers, max(1, round(self.fraction * trainers)))
 
     def __str__(self) -> str:
-        options = ",".join(
-            f"{field.name}={getattr(self.attack, field.name):g}" for field in fields(self.attack)
-        )
+        options = ",".join(f"{field.name}={getattr(self.attack, field.name):g}" for field in fields(self.attack))
         return f"{self.attack.name}{':' if options else ''}{options}@{self.fraction:g}"
 
 
@@ -171,9 +169,7 @@ def parse_attack(text: str) -> AttackSpec:
     body, at, share = text.partition("@")
     name, _, options = body.partition(":")
     if name not in ATTACKS:
-        raise UsageError(
-            f"There is no attack {name!r}{suggest(name, ATTACKS)} Use one of {', '.join(ATTACKS)}."
-        )
+        raise UsageError(f"There is no attack {name!r}{suggest(name, ATTACKS)} Use one of {', '.join(ATTACKS)}.")
     fraction = _parse_number(share, f"the fraction of {text!r}", float) if at else 1.0
     if not 0.0 < fraction <= 1.0:
         raise UsageError(f"The fraction of {text!r} must be above 0 and at most 1, not {share}.")

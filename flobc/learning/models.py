@@ -88,9 +88,7 @@ class ResidualBlock(nn.Module):
     **Source**: He et al. 2016, figure 2; GroupNorm in the place of BatchNorm.
     """
 
-    def __init__(
-        self, channels_in: int, channels: int, stride: int, norm: Callable[[int], nn.Module]
-    ) -> None:
+    def __init__(self, channels_in: int, channels: int, stride: int, norm: Callable[[int], nn.Module]) -> None:
         super().__init__()
         self.convolution1 = nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False)
         self.norm1 = norm(channels)
@@ -98,9 +96,7 @@ class ResidualBlock(nn.Module):
         self.norm2 = norm(channels)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or channels_in != channels:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(channels_in, channels, 1, stride, bias=False), norm(channels)
-            )
+            self.shortcut = nn.Sequential(nn.Conv2d(channels_in, channels, 1, stride, bias=False), norm(channels))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the block's output; a stride of 2 halves height and width."""

@@ -27,9 +27,7 @@ class Sgd:
     def __init__(self, parameters: list[Tensor], gradients: list[Tensor], settings: TrainSettings) -> None:
         self._pairs = list(zip(parameters, gradients, strict=True))
         self._settings = settings
-        self._velocities = (
-            [torch.zeros_like(parameter) for parameter in parameters] if settings.momentum else []
-        )
+        self._velocities = [torch.zeros_like(parameter) for parameter in parameters] if settings.momentum else []
 
     def step(self) -> None:
         """Take one step."""

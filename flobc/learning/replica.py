@@ -40,23 +40,17 @@ def describe_module(module: nn.Module, fraction_bits: int) -> ModelInfo:
         if id(tensor) in seen:
             continue
         seen.add(id(tensor))
-        tensors.append(
-            _describe_tensor(name, tensor, id(tensor) in learnable, id(tensor) in buffers, fraction_bits)
-        )
+        tensors.append(_describe_tensor(name, tensor, id(tensor) in learnable, id(tensor) in buffers, fraction_bits))
     if not any(info.kind == "train" for info in tensors):
         raise UsageError("The model has no parameter that can be trained; build one with requires_grad=True.")
     return ModelInfo(tuple(tensors))
 
 
-def _describe_tensor(
-    name: str, tensor: Tensor, learnable: bool, is_buffer: bool, fraction_bits: int
-) -> TensorInfo:
+def _describe_tensor(name: str, tensor: Tensor, learnable: bool, is_buffer: bool, fraction_bits: int) -> TensorInfo:
     dtype = str(tensor.dtype).removeprefix("torch.")
     shape = tuple(tensor.shape)
     if learnable and tensor.dtype != torch.float32:
-        raise UsageError(
-            f"The parameter {name} is {dtype}, but models are trained in float32; call .float() on it."
-        )
+        raise UsageError(f"The parameter {name} is {dtype}, but models are trained in float32; call .float() on it.")
     if learnable:
         return TensorInfo(name, shape, dtype, "train", fraction_bits)
     if not is_buffer or tensor.dtype != torch.float32:

@@ -44,9 +44,7 @@ def parse_scheme(text: str) -> ShardScheme:
     """
     name, colon, argument = text.partition(":")
     if name not in _NAMES:
-        raise UsageError(
-            f"There is no shard scheme {name!r}{suggest(name, _NAMES)} Use one of {', '.join(_NAMES)}."
-        )
+        raise UsageError(f"There is no shard scheme {name!r}{suggest(name, _NAMES)} Use one of {', '.join(_NAMES)}.")
     if name == "iid":
         if colon:
             raise UsageError(f"The shard scheme iid takes no parameter, but got {argument!r}.")
@@ -68,9 +66,7 @@ def assign_indices(labels: npt.NDArray[Any], parties: int, scheme: ShardScheme, 
     **Raises**: :class:`UsageError` for fewer examples than parties, or too few places for all labels.
     """
     if parties < 1 or parties > len(labels):
-        raise UsageError(
-            f"Cannot divide {len(labels)} examples among {parties} parties; each needs at least one."
-        )
+        raise UsageError(f"Cannot divide {len(labels)} examples among {parties} parties; each needs at least one.")
     rng = np.random.Generator(np.random.PCG64(seed))
     if scheme.name == "dirichlet":
         shards = _assign_dirichlet(labels, parties, scheme.parameter, rng)
@@ -112,9 +108,7 @@ def _apportion(count: int, shares: npt.NDArray[np.float64]) -> Indices:
     return sizes
 
 
-def _assign_dirichlet(
-    labels: npt.NDArray[Any], parties: int, alpha: float, rng: np.random.Generator
-) -> list[Indices]:
+def _assign_dirichlet(labels: npt.NDArray[Any], parties: int, alpha: float, rng: np.random.Generator) -> list[Indices]:
     pieces: list[list[Indices]] = [[] for _ in range(parties)]
     for label in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == label))
@@ -124,9 +118,7 @@ def _assign_dirichlet(
     return [np.concatenate(piece) for piece in pieces]
 
 
-def _assign_labels(
-    labels: npt.NDArray[Any], parties: int, per_party: int, rng: np.random.Generator
-) -> list[Indices]:
+def _assign_labels(labels: npt.NDArray[Any], parties: int, per_party: int, rng: np.random.Generator) -> list[Indices]:
     """Deal the labels round, so that a party's are distinct, and divide each among those that hold it."""
     classes = rng.permutation(np.unique(labels))
     places = parties * per_party

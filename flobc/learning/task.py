@@ -159,9 +159,7 @@ class TrainSettings:
         if self.optimizer not in ("sgd", "adam"):
             raise UsageError(f"The optimizer must be sgd or adam, not {self.optimizer!r}.")
         if (self.epochs is None) == (self.steps is None):
-            raise UsageError(
-                f"Give either epochs or steps, not epochs={self.epochs} with steps={self.steps}."
-            )
+            raise UsageError(f"Give either epochs or steps, not epochs={self.epochs} with steps={self.steps}.")
         for name in ("epochs", "steps", "batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:

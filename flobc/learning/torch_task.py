@@ -136,9 +136,7 @@ class TorchTask:
             features, labels = self._tensors(examples, replica.flat.device)
             loss = torch.zeros((), dtype=torch.float64, device=features.device)
             correct = torch.zeros_like(loss)
-            pairs = zip(
-                torch.split(features, _EVALUATION_BATCH), torch.split(labels, _EVALUATION_BATCH), strict=True
-            )
+            pairs = zip(torch.split(features, _EVALUATION_BATCH), torch.split(labels, _EVALUATION_BATCH), strict=True)
             for batch, wanted in pairs:
                 outputs = replica.module(batch)
                 loss += self._objective.loss(outputs, wanted).double() * len(batch)

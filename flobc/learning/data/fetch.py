@@ -100,9 +100,7 @@ def _choose_sources(name: str, source: str | None) -> tuple[Source, ...]:
     chosen = tuple(choice for choice in SOURCES[name] if source in (None, choice.name))
     if not chosen:
         names = [choice.name for choice in SOURCES[name]]
-        raise UsageError(
-            f"{name} has no source {source!r}{suggest(source or '', names)} Use {', '.join(names)}."
-        )
+        raise UsageError(f"{name} has no source {source!r}{suggest(source or '', names)} Use {', '.join(names)}.")
     return chosen
 
 
@@ -112,9 +110,7 @@ def _fetch_from(source: Source, target: Path, progress: Progress) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     except OSError as error:
-        raise DataError(
-            f"Cannot write to {target.parent}: {error.strerror}; give another directory."
-        ) from error
+        raise DataError(f"Cannot write to {target.parent}: {error.strerror}; give another directory.") from error
     try:
         source.fetch(partial, progress)
         damage = _find_damage(partial, source.checksums)
@@ -146,9 +142,7 @@ def _run_tool(command: list[str], directory: Path) -> None:
     if shutil.which(command[0]) is None:
         raise DataError(f"The program {command[0]} is not installed.")
     try:
-        subprocess.run(
-            command, cwd=directory, check=True, capture_output=True, timeout=_TOOL_TIMEOUT_S, text=True
-        )
+        subprocess.run(command, cwd=directory, check=True, capture_output=True, timeout=_TOOL_TIMEOUT_S, text=True)
     except subprocess.TimeoutExpired as error:
         raise DataError(f"{' '.join(command)} took more than {_TOOL_TIMEOUT_S} s.") from error
     except subprocess.CalledProcessError as error:

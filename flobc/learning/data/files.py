@@ -50,9 +50,7 @@ def read_examples(path: Path, label: str = "label") -> Examples:
     **Raises**: :class:`DataError` when missing, unreadable, empty, ragged or not of finite numbers.
     """
     if path.suffix not in (".npz", ".csv"):
-        raise DataError(
-            f"Cannot read {path}: expected a .npz or .csv file, found the ending {path.suffix!r}."
-        )
+        raise DataError(f"Cannot read {path}: expected a .npz or .csv file, found the ending {path.suffix!r}.")
     if not path.is_file():
         raise DataError(f"There is no file {path}; check the path.")
     examples = read_npz(path) if path.suffix == ".npz" else read_csv(path, label)
@@ -77,9 +75,7 @@ def read_npz(path: Path) -> Examples:
     features, labels = arrays["features"], arrays["labels"]
     for name, array in (("features", features), ("labels", labels)):
         if array.ndim == 0 or array.dtype.kind not in "fiub":
-            raise DataError(
-                f"The array {name} of {path} should hold numbers, one row per example, not {array.dtype}."
-            )
+            raise DataError(f"The array {name} of {path} should hold numbers, one row per example, not {array.dtype}.")
     return Examples(features.astype(np.float32, copy=False), _normalise_labels(labels))
 
 
@@ -114,9 +110,7 @@ def _read_table(path: Path, header: list[str]) -> npt.NDArray[np.float64]:
         pass  # the reader below names the line and the column
     with path.open(newline="", encoding="utf-8-sig") as lines:
         reader = csv.reader(lines)
-        rows = [
-            _parse_row(path, reader.line_num, row, header) for row in reader if row and reader.line_num > 1
-        ]
+        rows = [_parse_row(path, reader.line_num, row, header) for row in reader if row and reader.line_num > 1]
     return np.array(rows, dtype=np.float64).reshape(-1, len(header))
 
 
@@ -141,9 +135,7 @@ def _normalise_labels(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return whole if np.array_equal(whole, labels) else labels.astype(np.float32)
 
 
-def split_to_directory(
-    source: Examples | Path, out: Path, parties: int, scheme: ShardScheme, seed: int
-) -> Manifest:
+def split_to_directory(source: Examples | Path, out: Path, parties: int, scheme: ShardScheme, seed: int) -> Manifest:
     """Write ``party-1.npz`` and so on, with a manifest, into the new directory ``out``: all of it or nothing.
 
     **Raises**: :class:`UsageError` when ``out`` exists and is not empty, or the division is impossible.
@@ -153,17 +145,13 @@ def split_to_directory(
     examples = source if isinstance(source, Examples) else read_examples(source)
     shards = split_examples(examples, parties, scheme, seed)
     names = [f"party-{number}.npz" for number in range(1, parties + 1)]
-    files = tuple(
-        PartyFile(name, len(shard), shard.digest()) for name, shard in zip(names, shards, strict=True)
-    )
+    files = tuple(PartyFile(name, len(shard), shard.digest()) for name, shard in zip(names, shards, strict=True))
     manifest = Manifest(str(scheme), seed, examples.digest(), files)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except OSError as error:
-        raise DataError(
-            f"Cannot write to {out.parent}: {error.strerror}; choose another directory."
-        ) from error
+        raise DataError(f"Cannot write to {out.parent}: {error.strerror}; choose another directory.") from error
     try:
         for name, shard in zip(names, shards, strict=True):
             np.savez_compressed(partial / name, features=shard.features, labels=shard.labels)

@@ -39,9 +39,7 @@ def read_idx(path: Path) -> Bytes:
     shape = tuple(int(size) for size in np.frombuffer(raw, dtype=">u4", count=rank, offset=4))
     expected = int(np.prod(shape, dtype=np.int64))
     if len(raw) - header != expected:
-        raise DataError(
-            f"{path} declares the shape {shape}, {expected} bytes, but holds {len(raw) - header}."
-        )
+        raise DataError(f"{path} declares the shape {shape}, {expected} bytes, but holds {len(raw) - header}.")
     return np.frombuffer(raw, dtype=np.uint8, offset=header).reshape(shape)
 
 
@@ -54,15 +52,11 @@ def read_idx_pair(directory: Path, prefix: str) -> Examples:
         raise DataError(f"{directory} has no {prefix}-{missing} IDX file; fetch the data set again.")
     images, labels = read_idx(images_path), read_idx(labels_path)
     if images.ndim != 3 or images.shape[1:] != (28, 28):
-        raise DataError(
-            f"{images_path} should hold images of 28x28 pixels, but has the shape {images.shape}."
-        )
+        raise DataError(f"{images_path} should hold images of 28x28 pixels, but has the shape {images.shape}.")
     if labels.ndim != 1 or (labels.size and int(labels.max()) >= _CLASSES):
         raise DataError(f"{labels_path} should be a list of labels 0 to 9, but has other values or shape.")
     if len(images) != len(labels):
-        raise DataError(
-            f"{images_path} has {len(images)} images, but {labels_path} has {len(labels)} labels."
-        )
+        raise DataError(f"{images_path} has {len(images)} images, but {labels_path} has {len(labels)} labels.")
     return build_image_examples(images, labels)
 
 
@@ -88,15 +82,11 @@ def _read_one_digit(path: Path) -> Bytes:
     except (OSError, ValueError) as error:
         raise DataError(f"Cannot read {path}: {error}; fetch the data set again.") from error
     if not isinstance(content, dict) or not isinstance(content.get("data"), list):
-        raise DataError(
-            f'{path} should hold {{"data": [...]}}, but has no such list; fetch the data set again.'
-        )
+        raise DataError(f'{path} should hold {{"data": [...]}}, but has no such list; fetch the data set again.')
     try:
         values = np.asarray(content["data"], dtype=np.float64)
     except (ValueError, TypeError) as error:
-        raise DataError(
-            f"{path} holds something that is not a number ({error}); fetch the data set again."
-        ) from error
+        raise DataError(f"{path} holds something that is not a number ({error}); fetch the data set again.") from error
     if values.ndim != 1 or values.size == 0 or values.size % _PIXELS:
         raise DataError(f"{path} should hold whole images of {_PIXELS} values, but has {values.size} values.")
     if not (values.min() >= 0.0 and values.max() <= 1.0):

@@ -17,9 +17,7 @@ def split_stratified(examples: Examples, sizes: tuple[int, ...], seed: int = SPL
     Each label is spread evenly over one shuffled line, which is then cut.
     """
     if sum(sizes) != len(examples):
-        raise DataError(
-            f"The parts {sizes} need {sum(sizes)} examples, but the data set has {len(examples)}."
-        )
+        raise DataError(f"The parts {sizes} need {sum(sizes)} examples, but the data set has {len(examples)}.")
     rng = np.random.Generator(np.random.PCG64(seed))
     order = rng.permutation(len(examples))
     labels = examples.labels[order]

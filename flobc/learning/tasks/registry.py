@@ -70,9 +70,7 @@ def get_task(text: str) -> Task:
 def _choose_model(task: str, option: str, models: tuple[str, ...]) -> str:
     model = option or models[0]
     if model not in models:
-        raise UsageError(
-            f"The task {task} has no model {model!r}{suggest(model, models)} Use {', '.join(models)}."
-        )
+        raise UsageError(f"The task {task} has no model {model!r}{suggest(model, models)} Use {', '.join(models)}.")
     return model
 
 
@@ -82,9 +80,7 @@ def _parse_synthetic(options: str) -> SyntheticOptions:
     for part in filter(None, options.split(",")):
         key, _, value = part.partition("=")
         if key not in known:
-            raise UsageError(
-                f"The synthetic task has no option {key!r}{suggest(key, known)} Use {', '.join(known)}."
-            )
+            raise UsageError(f"The synthetic task has no option {key!r}{suggest(key, known)} Use {', '.join(known)}.")
         try:
             values[key] = int(value)
         except ValueError:
@@ -101,12 +97,8 @@ def _import_task(module_name: str, attribute: str) -> Task:
     except ModuleNotFoundError as error:
         if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             near = suggest(module_name, shipped_names())
-            raise UsageError(
-                f"There is no module {module_name!r}{near} Run from the directory it lies in."
-            ) from error
-        raise UsageError(
-            f"The module {module_name!r} needs {error.name!r}, which is not installed."
-        ) from error
+            raise UsageError(f"There is no module {module_name!r}{near} Run from the directory it lies in.") from error
+        raise UsageError(f"The module {module_name!r} needs {error.name!r}, which is not installed.") from error
     except Exception as error:  # whatever a person's own module raises
         raise UsageError(f"Importing {module_name!r} failed with {type(error).__name__}: {error}") from error
     for part in attribute.split("."):
@@ -123,9 +115,7 @@ def _import_task(module_name: str, attribute: str) -> Task:
 def _check_task(found: object, path: str) -> Task:
     """Return ``found`` as a task, or say what it lacks."""
     if inspect.isclass(found):
-        raise UsageError(
-            f"{path} is a class; give an object made from it, such as task = {found.__name__}(...)."
-        )
+        raise UsageError(f"{path} is a class; give an object made from it, such as task = {found.__name__}(...).")
     missing = [name for name in _METHODS if not callable(getattr(found, name, None))]
     if not isinstance(getattr(found, "name", None), str):
         missing.append("name")

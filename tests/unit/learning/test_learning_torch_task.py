@@ -290,7 +290,7 @@ def test_tied_and_frozen_tensors():
     ("model", "message"),
     [
         (lambda: nn.Linear(2, 2).double(), "float64"),
-        (lambda: nn.ReLU(), "no parameter that can be trained"),
+        (nn.ReLU, "no parameter that can be trained"),
     ],
 )
 def test_invalid_models(model, message):
