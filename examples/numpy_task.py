@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from flobc.learning.data.stratified import split_three_ways
@@ -22,12 +20,11 @@ from flobc.learning.task import (
 FEATURES, CLASSES = 2, 3
 
 
-@dataclass(frozen=True)
 class SoftmaxRegression:
     """Three clouds of points in the plane, told apart by a linear model."""
 
-    name: str = "numpy-softmax"
-    default_settings: TrainSettings = TrainSettings(learning_rate=0.5, epochs=5)
+    name = "numpy-softmax"
+    default_settings = TrainSettings(learning_rate=0.5, epochs=5)
 
     def model_info(self) -> ModelInfo:
         """Return the weights and the bias; the flat vector holds them in this order."""
