@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from flobc.errors import FlobcError, LocalProtocolError, PayloadFault
 from flobc.learning.layout import build_grid, compute_model_digest
 from flobc.learning.task import Evaluation, Examples, Task, TrainSettings
-from flobc.numerics.aggregate import RuleSpec, apply_rule
+from flobc.numerics.rules import RuleSpec, WeightedUpdates, apply_rule
 from flobc.numerics.codecs import EncodedUpdate, decode_update, encode_update
 from flobc.numerics.fixed_point import norm
 from flobc.ports.models import ModelStore
@@ -63,7 +63,7 @@ def to_micros(evaluation: Evaluation) -> tuple[int, int]:
 def build_rule(params: AggregationParams, num_updates: int) -> RuleSpec:
     """Return the aggregation rule for a round with ``num_updates`` used updates."""
     byzantine = params.byzantine_ppm * num_updates // SCORE_ONE
-    return RuleSpec(params.rule, byzantine=byzantine, trim_ppm=params.trim_ppm, selected=params.selected)
+    return RuleSpec(params.rule, trim_ppm=params.trim_ppm, byzantine=byzantine, m=params.selected or max(1, num_updates - byzantine))
 
 
 class LearningEngine:
@@ -179,11 +179,14 @@ class LearningEngine:
         result = apply_rule(
             build_rule(self.genesis.params.aggregation, len(used)),
             self.get_view(parent_model).model,
-            updates,
-            weights=[decision.weight for decision, _ in used],
-            discounts=[decision.discount for decision, _ in used],
-            keys=[decision.update for decision, _ in used],
-            grid=self.grid,
+            WeightedUpdates(
+                updates,
+                weights=[decision.weight for decision, _ in used],
+                discounts=[decision.discount for decision, _ in used],
+                keys=[decision.update for decision, _ in used],
+                norms=[header.norm for _, header in used],
+            ),
+            self.grid,
         )
         digest = compute_model_digest(result.model, self.genesis.model.chunk_size)
         self._models.put(digest, result.model)
