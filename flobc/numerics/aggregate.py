@@ -88,7 +88,9 @@ def _add_weighted_mean(
             wa, wb = np.int64(weights[i]), np.int64(weights[i + 1])
             wc, wd = np.int64(weights[i + 2]), np.int64(weights[i + 3])
             for j in range(count):
-                accumulator[j] += wa * np.int64(a[j]) + wb * np.int64(b[j]) + wc * np.int64(c[j]) + wd * np.int64(d[j])
+                accumulator[j] += (
+                    wa * np.int64(a[j]) + wb * np.int64(b[j]) + wc * np.int64(c[j]) + wd * np.int64(d[j])
+                )
             i += 4
         while i < len(addresses):
             row = row_at(addresses[i], start, count)

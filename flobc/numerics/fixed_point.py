@@ -115,7 +115,9 @@ class Grid:
             for piece in self.pieces(start, stop):
                 scale = np.float32(2.0**-piece.fraction_bits)
                 bounds = (piece.lo, piece.hi)
-                _candidate(model, addend, update is not None, bounds, scale, result, (piece.start, piece.stop))
+                _candidate(
+                    model, addend, update is not None, bounds, scale, result, (piece.start, piece.stop)
+                )
 
         for_each_range(self.size, convert)
         return result
@@ -152,7 +154,9 @@ class Grid:
         """
         delta = checked(delta, np.float32, self.size, "delta")
         result = np.empty(self.size, np.int32)
-        for_each_range(self.size, lambda start, stop: self.quantise_range(delta[start:stop], start, result[start:stop]))
+        for_each_range(
+            self.size, lambda start, stop: self.quantise_range(delta[start:stop], start, result[start:stop])
+        )
         return result
 
     def quantise_range(self, delta: Float32s, first: int, out: Int32s) -> None:
@@ -180,11 +184,14 @@ def _raise_fault(values: Float32s, piece: Segment) -> None:
     finite = np.isfinite(values)
     if not finite.all():
         first = int(np.argmin(finite))
-        raise PayloadFault("non_finite", f"coordinate {piece.start + first} is {values[first]}, expected a number")
+        raise PayloadFault(
+            "non_finite", f"coordinate {piece.start + first} is {values[first]}, expected a number"
+        )
     limit = 2.0 ** (30 - piece.fraction_bits)
     first = int(np.argmax(np.abs(values) >= limit))
     raise PayloadFault(
-        "out_of_range", f"coordinate {piece.start + first} is {values[first]:g}, expected magnitude below {limit:g}"
+        "out_of_range",
+        f"coordinate {piece.start + first} is {values[first]:g}, expected magnitude below {limit:g}",
     )
 
 

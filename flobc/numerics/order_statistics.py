@@ -55,7 +55,9 @@ def trimmed_mean_of_rows(model: Int32s, rows: UpdateRows, grid: Grid, trim_ppm: 
     scales = (_padded_weights(rows), rows.discounts, mass, cut)
 
     def add(piece: Segment, read_model: Int32s, out: Int32s) -> None:
-        _add_trimmed_mean(rows.addresses, scales, read_model, (piece.lo, piece.hi), out, (piece.start, piece.stop))
+        _add_trimmed_mean(
+            rows.addresses, scales, read_model, (piece.lo, piece.hi), out, (piece.start, piece.stop)
+        )
 
     return _coordinate_wise(model, grid, add)
 
@@ -72,7 +74,9 @@ def _add_ranks_to(model: Int32s, rows: UpdateRows, grid: Grid, ranks: tuple[int,
 
     def add(piece: Segment, read_model: Int32s, out: Int32s) -> None:
         reach = (piece.start, piece.stop)
-        _add_ranks(rows.addresses, scales, (pairs, first, last, part), read_model, (piece.lo, piece.hi), out, reach)
+        _add_ranks(
+            rows.addresses, scales, (pairs, first, last, part), read_model, (piece.lo, piece.hi), out, reach
+        )
 
     return _coordinate_wise(model, grid, add)
 
@@ -111,7 +115,9 @@ def _gather(addresses: Int64s, discounts: Int32s, start: int, count: int, blocks
 
 
 @kernel
-def _values_at(addresses: Int64s, discounts: Int32s, start: int, reach: tuple[int, int], blocks: Int32s) -> Int32s:
+def _values_at(
+    addresses: Int64s, discounts: Int32s, start: int, reach: tuple[int, int], blocks: Int32s
+) -> Int32s:
     """The values (int32[n, lanes]) of the coordinates from ``start``, read ahead a block at a time."""
     offset = (start - reach[0]) % _BLOCK
     if offset == 0:
@@ -133,7 +139,13 @@ def _find_range(values: Int32s, lowest: Int32s, highest: Int32s) -> None:
 
 @kernel
 def _select(
-    values: Int32s, weights: Int32s, threshold: int, lowest: Int32s, highest: Int32s, middle: Int32s, mass: Int32s
+    values: Int32s,
+    weights: Int32s,
+    threshold: int,
+    lowest: Int32s,
+    highest: Int32s,
+    middle: Int32s,
+    mass: Int32s,
 ) -> None:
     """Leave in ``lowest`` the least v such that the values <= v weigh at least ``threshold`` > 0.
 

@@ -67,9 +67,7 @@ def check_weights(weights: Sequence[int], discounts: Sequence[int], count: int) 
         )
 
 
-def tabulate(
-    updates: Updates, weights: Sequence[int], discounts: Sequence[int], size: int
-) -> UpdateRows:
+def tabulate(updates: Updates, weights: Sequence[int], discounts: Sequence[int], size: int) -> UpdateRows:
     """The rows of ``updates`` whose weight is not zero (AGG-7), for vectors of ``size`` numbers.
 
     Raises:

@@ -50,7 +50,9 @@ class BlockCodec:
         mantissas = np.frombuffer(data, _DTYPES[self.mantissa_bits], len(out))
         exponents = np.frombuffer(data, np.uint8, offset=split)
         aligned = np.require(mantissas, requirements=["C", "A"])
-        bad = _decode_blocks(read_only(aligned), read_only(exponents), out, self.block, self.mantissa_bits - 1)
+        bad = _decode_blocks(
+            read_only(aligned), read_only(exponents), out, self.block, self.mantissa_bits - 1
+        )
         if bad >= 0:
             raise PayloadFault(
                 "bad_encoding",

@@ -56,7 +56,12 @@ class _Encoding:
             for piece in self.grid.pieces(start, stop):
                 part = slice(piece.start - start, piece.stop - start)
                 kept = self.residual[piece.start : piece.stop]
-                _subtract(read_only(wanted[part]), read_only(update[part]), np.float32(2.0**-piece.fraction_bits), kept)
+                _subtract(
+                    read_only(wanted[part]),
+                    read_only(update[part]),
+                    np.float32(2.0**-piece.fraction_bits),
+                    kept,
+                )
         return data, self.digest(data) if self.digest else None
 
 
@@ -115,7 +120,9 @@ def decode_update(chunks: Sequence[bytes], grid: Grid, codec_name: str, chunk_si
     codec = get_codec(codec_name)
     bounds = chunk_bounds(grid.size, chunk_size)
     if len(chunks) != len(bounds):
-        raise PayloadFault("bad_length", f"{len(chunks)} chunks, expected {len(bounds)} of {chunk_size} coordinates")
+        raise PayloadFault(
+            "bad_length", f"{len(chunks)} chunks, expected {len(bounds)} of {chunk_size} coordinates"
+        )
     update = np.empty(grid.size, np.int32)
 
     def decode(index: int) -> None:
