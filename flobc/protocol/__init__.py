@@ -1,1 +1,1 @@
-"""The protocol, pure: bytes and records in, states and duties out. No clock, dice, disk, sockets or floats."""
+"""Protocol, pure: bytes and records in, states and duties out. No clock, dice, disk, sockets or floats."""

@@ -1,0 +1,110 @@
+"""The ports over plain lists and dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flobc.ports.payloads import Payload
+from flobc.protocol.chain.block import Block, compute_header_digest
+from flobc.protocol.messages import Seal, UpdateHeader
+
+
+class MemoryLog:
+    """A record log in a list."""
+
+    def __init__(self) -> None:
+        self._records: list[bytes] = []
+
+    def append(self, record: bytes) -> int:
+        """Add a record and return its offset."""
+        self._records.append(record)
+        return len(self._records) - 1
+
+    def read(self, start: int = 0) -> Iterator[bytes]:
+        """Yield the records from ``start`` on."""
+        yield from self._records[start:]
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+
+class MemoryPayloads:
+    """Payloads in a dict."""
+
+    def __init__(self) -> None:
+        self._payloads: dict[bytes, Payload] = {}
+
+    def put(self, update: bytes, payload: Payload) -> None:
+        """Keep a payload."""
+        self._payloads[update] = payload
+
+    def get(self, update: bytes) -> Payload | None:
+        """Return a payload, or None."""
+        return self._payloads.get(update)
+
+    def list_headers(self) -> list[UpdateHeader]:
+        """Return the headers of all payloads held, oldest base first."""
+        headers = [payload.header for payload in self._payloads.values()]
+        return sorted(headers, key=lambda header: (header.base_height, header.trainer, header.k))
+
+
+class MemoryModels:
+    """Models in a dict."""
+
+    def __init__(self) -> None:
+        self._models: dict[bytes, NDArray[np.int32]] = {}
+
+    def put(self, digest: bytes, model: NDArray[np.int32]) -> None:
+        """Keep a model; the array must not change any more."""
+        self._models[digest] = model
+
+    def get(self, digest: bytes) -> NDArray[np.int32] | None:
+        """Return a model, or None."""
+        return self._models.get(digest)
+
+    def keep_only(self, digests: frozenset[bytes]) -> None:
+        """Forget every model but these."""
+        self._models = {digest: model for digest, model in self._models.items() if digest in digests}
+
+
+class MemoryBlocks:
+    """Blocks in a list."""
+
+    def __init__(self, genesis_header_digest: bytes) -> None:
+        self._blocks: list[Block] = []
+        self._head = genesis_header_digest
+
+    def append(self, block: Block) -> bool:
+        """Add the next block if the head is its parent."""
+        if block.header.parent != self._head or block.height != self.height + 1:
+            return False
+        self._blocks.append(block)
+        self._head = compute_header_digest(block.header)
+        return True
+
+    def get(self, height: int) -> Block | None:
+        """Return the block at a height, or None."""
+        return self._blocks[height - 1] if 1 <= height <= len(self._blocks) else None
+
+    @property
+    def height(self) -> int:
+        """The newest block's height."""
+        return len(self._blocks)
+
+
+class MemorySeals:
+    """Seals in a dict: as durable as the process, which is all that an in-memory run promises."""
+
+    def __init__(self) -> None:
+        self._seals: dict[bytes, Seal] = {}
+
+    def save(self, seal: Seal) -> None:
+        """Keep the seal."""
+        self._seals[seal.validator] = seal
+
+    def load(self, validator: bytes) -> Seal | None:
+        """Return a validator's last seal, or None."""
+        return self._seals.get(validator)

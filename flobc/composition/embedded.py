@@ -1,0 +1,280 @@
+"""The embedded run: every trainer, validator and ledger of a chain in one process (``flobc run``)."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from flobc.composition.genesis import Federation, Shards
+from flobc.composition.reports import Observer, RoundReport, TestReport, build_trainer_reports
+from flobc.composition.settings import RunSettings, describe_fault_tolerance
+from flobc.errors import FlobcError, UsageError
+from flobc.learning.attacks import Attack, parse_attack
+from flobc.learning.determinism import single_threaded
+from flobc.learning.task import Evaluation
+from flobc.numerics.parallel import available_cores
+from flobc.ports.blocks import BlockStore
+from flobc.ports.models import ModelStore
+from flobc.ports.payloads import Payload, PayloadStore
+from flobc.ports.records import RecordLog
+from flobc.ports.scheduler import Scheduler
+from flobc.ports.seals import SealStore
+from flobc.protocol.consensus.state import ChainState, build_initial_state, build_round_view
+from flobc.protocol.messages import UpdateHeader, compute_update_id
+from flobc.protocol.params import SCORE_ONE
+from flobc.protocol.sync.policies import is_base_allowed
+from flobc.runtime.assembly import is_complete
+from flobc.runtime.durations import Durations
+from flobc.runtime.engine import LearningEngine
+from flobc.runtime.follower import ChainFollower
+from flobc.runtime.scheduling import VirtualScheduler, WallScheduler
+from flobc.runtime.trainer_node import TrainerNode, TrainerParts, derive_seed
+from flobc.runtime.validator_node import ValidatorNode, ValidatorParts
+
+NETWORK_MS = 5
+"""Virtual time between publishing a payload and having it at every validator."""
+TEST_MS = 1
+"""Virtual time of a test; it touches nothing on the chain."""
+KEPT_MODELS = 8
+"""How many models of the staleness window stay in the store."""
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where an embedded run keeps everything."""
+
+    log: RecordLog
+    payloads: PayloadStore
+    models: ModelStore
+    blocks: BlockStore
+    seals: SealStore
+
+
+def build_executor(workers: int) -> ThreadPoolExecutor:
+    """Return the workers: one per core unless a number is given, each with one torch thread."""
+    return ThreadPoolExecutor(workers or available_cores(), "flobc-worker", initializer=single_threaded)
+
+
+def build_attacks(settings: RunSettings) -> dict[int, Attack]:
+    """Return who attacks and how; attackers are taken from the highest index down. **Raises** UsageError."""
+    attacks: dict[int, Attack] = {}
+    free = list(range(settings.trainers))
+    for text in settings.attacks:
+        spec = parse_attack(text)
+        count = spec.count_attackers(settings.trainers)
+        if count > len(free):
+            raise UsageError(
+                f"The attacks ask for more than the {settings.trainers} trainers there are; lower their fractions."
+            )
+        for index in free[len(free) - count :]:
+            attacks[index] = spec.attack
+        del free[len(free) - count :]
+    return attacks
+
+
+class EmbeddedRun:
+    """All nodes of one chain on one scheduler, sharing one engine and one view of the log."""
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        federation: Federation,
+        shards: Shards,
+        stores: Stores,
+        observer: Observer,
+    ) -> None:
+        self._settings = settings
+        self._federation = federation
+        self._shards = shards
+        self._stores = stores
+        self._observer = observer
+        self._attacks = build_attacks(settings)
+        self._executor = build_executor(settings.workers)
+        self._scheduler: Scheduler = (
+            WallScheduler(self._executor) if settings.clock == "wall" else VirtualScheduler(self._executor)
+        )
+        self._models = {0: federation.genesis.initial_model}
+        self._received: set[bytes] = set()
+        self._last_commit = (time.monotonic(), 0)
+        self.tests: dict[int, TestReport] = {}
+        if stores.models.get(federation.genesis.initial_model) is None:
+            stores.models.put(federation.genesis.initial_model, federation.initial_model)
+        self._engine = LearningEngine(federation.task, federation.genesis, stores.models, stores.payloads)
+        self._follower = ChainFollower(stores.log, build_initial_state(federation.genesis), self._record_block)
+        self._follower.catch_up()
+        self._follower.on_commit = self._on_commit
+        self._validators = [self._build_validator(index) for index in range(settings.validators)]
+        self._trainers = [self._build_trainer(index) for index in range(settings.trainers)]
+        self._restore_updates()
+
+    @property
+    def state(self) -> ChainState:
+        """The chain at the end of the log."""
+        return self._follower.state
+
+    def run(self, rounds: int) -> None:
+        """Go on until the chain has ``rounds`` blocks and the last model is tested.
+
+        **Raises** FlobcError when nothing is left that could ever close the next round.
+        """
+        self._observer.on_start(self.state, rounds, describe_fault_tolerance(self._settings.validators))
+        self._rounds = rounds
+        self._test_model()
+
+        def finished() -> bool:
+            height = self.state.height
+            if height < rounds:
+                self._step_all()
+                return False
+            return height in self.tests
+
+        if not self._scheduler.run_until(finished):
+            raise FlobcError(explain_stop(self.state))
+
+    def close(self) -> None:
+        """Stop the workers; what is still being computed is thrown away."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def _build_validator(self, index: int) -> ValidatorNode:
+        return ValidatorNode(
+            ValidatorParts(
+                identity=self._federation.validators[index],
+                shard=self._shards.validators[index],
+                engine=self._engine,
+                follower=self._follower,
+                scheduler=self._scheduler,
+                seals=self._stores.seals,
+                durations=Durations(self._settings.seed),
+            )
+        )
+
+    def _build_trainer(self, index: int) -> TrainerNode:
+        shard, attack = self._shards.trainers[index], self._attacks.get(index)
+        if attack is not None:
+            seed = derive_seed(self._settings.seed, "attack", index)
+            shard = attack.poison_examples(shard, np.random.Generator(np.random.PCG64(seed)))
+        return TrainerNode(
+            TrainerParts(
+                index=index,
+                identity=self._federation.trainers[index],
+                shard=shard,
+                settings=self._federation.training,
+                seed=self._settings.seed,
+                engine=self._engine,
+                follower=self._follower,
+                scheduler=self._scheduler,
+                durations=Durations(self._settings.seed),
+                publish=self._publish,
+                attack=attack,
+            )
+        )
+
+    def _restore_updates(self) -> None:
+        """Hand back what was published before a restart: trainers must not sign it twice, validators may score it."""
+        for header in self._stores.payloads.list_headers():
+            if not is_base_allowed(self.state.params.sync, header.base_height, self.state.height):
+                continue
+            for identity, trainer in zip(self._federation.trainers, self._trainers, strict=True):
+                if identity.public_key == header.trainer:
+                    trainer.on_own_header(header)
+            self._deliver(header)
+
+    def _step_all(self) -> None:
+        """Let every node do what it owes until nobody has anything left that moves the chain."""
+        while any(node.step() for node in self._validators):
+            pass
+        for trainer in self._trainers:
+            trainer.step()
+
+    def _publish(self, payload: Payload) -> None:
+        """Carry a payload to the validators; what does not match its header's root is ignored (ROUND-4)."""
+        self._stores.payloads.put(compute_update_id(payload.header), payload)
+
+        def arrive(complete: bool) -> None:
+            if complete:
+                self._deliver(payload.header)
+
+        self._scheduler.submit(lambda: is_complete(payload), NETWORK_MS, arrive)
+
+    def _deliver(self, header: UpdateHeader) -> None:
+        self._received.add(compute_update_id(header))
+        for validator in self._validators:
+            validator.on_payload(header)
+        view = build_round_view(self.state)
+        self._observer.on_update(
+            self.state.height + 1, len(self._received), len(view.decided_trainers), len(view.active)
+        )
+
+    def _record_block(self, state: ChainState) -> None:
+        """Append the new head to the ledger's store; a block that is already there is the same block."""
+        self._models[state.height] = state.head.header.model
+        if state.height > self._stores.blocks.height:
+            self._stores.blocks.append(state.head)
+
+    def _on_commit(self, state: ChainState) -> None:
+        self._record_block(state)
+        for validator in self._validators:
+            validator.on_commit()
+        self._forget(state)
+        self._observer.on_round(self._build_report(state))
+        self._received.clear()
+        self._test_model()
+
+    def _forget(self, state: ChainState) -> None:
+        """Keep the models that updates may still start from, and the decoded updates that are still open."""
+        sync, height = state.params.sync, state.height
+        bases = [base for base in self._models if is_base_allowed(sync, base, height)][-KEPT_MODELS:]
+        keep = {self._models[base] for base in bases} | {self._models[max(0, height - 1)], self._models[0]}
+        self._stores.models.keep_only(frozenset(keep))
+        self._engine.release(lambda update: update in state.core.pending)
+
+    def _test_model(self) -> None:
+        """Measure the head on the test set, which nobody on the chain holds."""
+        height, model = self.state.height, self.state.head.header.model
+        if height in self.tests:
+            return
+        view = self._engine.get_view(model)
+
+        def tested(evaluation: Evaluation) -> None:
+            self.tests[height] = TestReport(height, evaluation.loss, evaluation.accuracy)
+            self._observer.on_test(self.tests[height])
+
+        self._scheduler.submit(lambda: self._federation.task.evaluate(view.vector, self._shards.test), TEST_MS, tested)
+
+    def _build_report(self, state: ChainState) -> RoundReport:
+        now_s, now_ms = time.monotonic(), self._scheduler.now_ms
+        (last_s, last_ms), self._last_commit = self._last_commit, (now_s, now_ms)
+        names = {identity.public_key: index for index, identity in enumerate(self._federation.trainers)}
+        attackers = {self._federation.trainers[index].public_key: attack for index, attack in self._attacks.items()}
+        return RoundReport(
+            height=state.height,
+            rounds=self._rounds,
+            closing=state.head.header.closing.name.lower(),
+            accepted=len(state.head.accepted),
+            rejected=len(state.head.rejected),
+            loss=None if state.head.header.loss is None else state.head.header.loss / SCORE_ONE,
+            accuracy=None if state.head.header.accuracy is None else state.head.header.accuracy / SCORE_ONE,
+            payload_bytes=sum(header.size_bytes for header in state.head.body.headers),
+            seconds=now_s - last_s,
+            virtual_ms=now_ms - last_ms,
+            trainers=build_trainer_reports(state, names, {key: attack.name for key, attack in attackers.items()}),
+        )
+
+
+def explain_stop(state: ChainState) -> str:
+    """Return why no further block can come: who is missing, and what would help (ROUND-16)."""
+    quorum, validators = state.quorum, len(state.genesis.validators)
+    if state.closed is not None:
+        return (
+            f"The chain stopped at height {state.height}: block {state.height + 1} has {len(state.closed.readys)} "
+            f"readys and {len(state.closed.seals)} seals, but needs {quorum} of {validators} validators; "
+            "start the missing validators."
+        )
+    voters = {key for item in state.core.pending.values() for key in item.votes} | set(state.core.timeouts)
+    return (
+        f"The chain stopped at height {state.height}: {len(voters)} of {validators} validators voted in the open round, "
+        f"but {quorum} must; start the missing validators or trainers."
+    )

@@ -1,0 +1,86 @@
+"""Makes the genesis, the keys and the shards of an embedded run, all from its seed."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flobc.composition.settings import RunSettings, build_train_settings, encode_train_settings
+from flobc.learning.layout import build_grid, build_model_spec, compute_model_digest
+from flobc.learning.shards import parse_scheme, split_examples
+from flobc.learning.task import DataSource, Examples, Task, TrainSettings
+from flobc.protocol.identity import Identity
+from flobc.protocol.params import PROTOCOL_VERSION, Genesis
+from flobc.runtime.trainer_node import derive_seed
+
+
+@dataclass(frozen=True)
+class Federation:
+    """Everything that an embedded run's nodes are made of."""
+
+    task: Task
+    training: TrainSettings
+    genesis: Genesis
+    initial_model: NDArray[np.int32]
+    trainers: tuple[Identity, ...]
+    validators: tuple[Identity, ...]
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Who learns and scores on what; ``test`` belongs to nobody on the chain."""
+
+    trainers: tuple[Examples, ...]
+    validators: tuple[Examples, ...]
+    test: Examples
+
+
+def derive_identity(seed: int, role: str, index: int) -> Identity:
+    """Return the key pair of a node in a sandbox. Whoever knows the seed knows it: never for real parties."""
+    return Identity.from_seed(hashlib.sha256(f"flobc/1/sandbox/{seed}/{role}/{index}".encode()).digest())
+
+
+def build_federation(settings: RunSettings, task: Task) -> Federation:
+    """Return keys, genesis and initial model. **Raises** UsageError for params no chain can live with."""
+    training = build_train_settings(task.default_settings, settings.training)
+    trainers = tuple(derive_identity(settings.seed, "trainer", index) for index in range(settings.trainers))
+    validators = tuple(derive_identity(settings.seed, "validator", index) for index in range(settings.validators))
+    spec = build_model_spec(task.model_info(), settings.chunk_size)
+    initial = build_grid(spec).quantise_model(task.initial_vector(derive_seed(settings.seed, "model")))
+    genesis = Genesis(
+        version=PROTOCOL_VERSION,
+        name=task.name,
+        task=settings.task,
+        training=encode_train_settings(training),
+        salt=hashlib.sha256(f"flobc/1/run/{settings.seed}".encode()).digest(),
+        model=spec,
+        initial_model=compute_model_digest(initial, settings.chunk_size),
+        validators=tuple(sorted(identity.public_key for identity in validators)),
+        trainers=tuple(sorted(identity.public_key for identity in trainers)),
+        params=settings.params,
+    )
+    return Federation(task, training, genesis, initial, trainers, validators)
+
+
+def build_shards(settings: RunSettings, task: Task) -> Shards:
+    """Load the data set and deal it out: training data by the sharding scheme, validation data evenly.
+
+    **Raises** DataError when the data is not there or too little for so many nodes.
+    """
+    splits = task.load(DataSource(settings.data_directory, seed=derive_seed(settings.seed, "data")))
+    trainers = split_examples(
+        splits.train,
+        settings.trainers,
+        parse_scheme(settings.sharding),
+        derive_seed(settings.seed, "train shards"),
+    )
+    validators = split_examples(
+        splits.validation,
+        settings.validators,
+        parse_scheme("iid"),
+        derive_seed(settings.seed, "validation shards"),
+    )
+    return Shards(tuple(trainers), tuple(validators), splits.test)

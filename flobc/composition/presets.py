@@ -1,0 +1,75 @@
+"""Named starting points for a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from difflib import get_close_matches
+
+from flobc.composition.settings import RunSettings
+from flobc.errors import UsageError
+from flobc.protocol.params import AggregationParams, ChainParams, ScoringParams
+from flobc.protocol.sync.params import UNBOUNDED_STALENESS, SyncParams
+from flobc.protocol.trust.params import TrustParams
+from flobc.protocol.trust.weights import WeightParams
+
+PPM = 1_000_000
+
+
+def build_default() -> RunSettings:
+    """Six trainers, four validators (one may fail), bulk synchronous, ``flobc_plus`` trust."""
+    return RunSettings(params=ChainParams(sync=SyncParams(scheme="bsp")))
+
+
+def build_paper() -> RunSettings:
+    """The paper's best mix on its own task: MNIST, seven trainers, three validators."""
+    return RunSettings(
+        task="mnist",
+        trainers=7,
+        validators=3,
+        rounds=30,
+        params=ChainParams(sync=SyncParams(scheme="bsp")),
+        preset="paper",
+    )
+
+
+def build_prototype() -> RunSettings:
+    """The published prototype's rules, so that its experiments can be repeated.
+
+    Late updates at full weight without a bound, weights not renormalised, no acceptance threshold,
+    no norm bound, accuracy scores, credit per update, barriers only at the period.
+    **Source**: FLoBC, arXiv 2112.11873, and its published code.
+    """
+    params = ChainParams(
+        sync=SyncParams(
+            scheme="bap",
+            period_ms=60_000,
+            majority_ratio_ppm=PPM,
+            quota=3,
+            max_staleness=UNBOUNDED_STALENESS,
+            late_at_full_weight=True,
+            barrier_only_at_period=True,
+        ),
+        trust=TrustParams(policy="flobc"),
+        weights=WeightParams(alpha_halves=0, min_mass_ppm=PPM, max_share_ppm=PPM),
+        scoring=ScoringParams(metric="accuracy", score_step=1, accept_tolerance=PPM, probe_shift=0),
+        aggregation=AggregationParams(norm_factor_ppm=0),
+        codec="float32",
+    )
+    return RunSettings(task="mnist", trainers=7, validators=3, rounds=15, params=params, preset="prototype")
+
+
+PRESETS: dict[str, Callable[[], RunSettings]] = {
+    "default": build_default,
+    "paper": build_paper,
+    "prototype": build_prototype,
+}
+
+
+def get_preset(name: str) -> RunSettings:
+    """Return a preset's settings. **Raises** UsageError for an unknown name."""
+    if name not in PRESETS:
+        near = get_close_matches(name, PRESETS, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; choose among {', '.join(PRESETS)}."
+        raise UsageError(f"There is no preset {name!r}{hint}")
+    return replace(PRESETS[name](), preset=name)

@@ -1,0 +1,133 @@
+"""A run's directory: where everything lies, who holds it, and what it takes to open it again.
+
+::
+
+    DIR/settings.json   what was asked for        DIR/log       every consensus record, in order
+    DIR/genesis         block 0                   DIR/blocks/   certified blocks
+    DIR/payloads/       every update's chunks     DIR/models/   the newest models
+    DIR/seals/          each validator's last seal             DIR/rounds.jsonl  test accuracy per round
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from flobc.adapters.filesystem import (
+    FileBlocks,
+    FileLog,
+    FileModels,
+    FilePayloads,
+    FileSeals,
+    write_atomically,
+)
+from flobc.composition.settings import RunSettings
+from flobc.errors import DataError, RemoteProtocolError, UsageError
+from flobc.protocol.consensus.state import build_initial_state
+from flobc.protocol.encoding import decode, encode
+from flobc.protocol.params import ChainParams, Genesis
+
+MARKER = "settings.json"
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The open stores of one run directory."""
+
+    root: Path
+    genesis: Genesis
+    log: FileLog
+    payloads: FilePayloads
+    models: FileModels
+    blocks: FileBlocks
+    seals: FileSeals
+
+
+def is_run_directory(root: Path) -> bool:
+    """Return whether a run lives there."""
+    return (root / MARKER).is_file() and (root / "genesis").is_file()
+
+
+def lock_directory(root: Path) -> IO[str]:
+    """Take the directory for this process until the returned file is closed.
+
+    **Raises** UsageError when another process runs in it.
+    """
+    file = (root / "lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        raise UsageError(
+            f"Another run (process {holder}) is using {root}; wait for it, stop it, or choose another --dir."
+        ) from error
+    file.seek(0)
+    file.truncate()
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def create_run_directory(root: Path, settings: RunSettings, genesis: Genesis) -> None:
+    """Write settings and genesis of a new run; the settings go last, so a half-made directory is not taken for a run.
+
+    **Raises** UsageError when the directory holds something else.
+    """
+    if root.exists() and any(item.name != "lock" for item in root.iterdir()):
+        raise UsageError(f"The directory {root} is not empty and holds no run; choose another --dir.")
+    write_atomically(root / "genesis", [encode(genesis)])
+    write_atomically(root / MARKER, [json.dumps(settings_to_json(settings), indent=2, sort_keys=True).encode()])
+
+
+def load_genesis(root: Path) -> Genesis:
+    """Return the genesis of a run. **Raises** DataError when it is not there or damaged."""
+    try:
+        return decode(Genesis, (root / "genesis").read_bytes())
+    except FileNotFoundError as error:
+        raise DataError(f"There is no run in {root}; start one with: flobc run --dir {root}") from error
+    except (RemoteProtocolError, OSError) as error:
+        raise DataError(f"The genesis in {root} is damaged ({error}); restore it from a copy or an export.") from error
+
+
+def open_run_directory(root: Path, *, writable: bool) -> RunFiles:
+    """Open a run's stores. **Raises** DataError when the directory is not a run or is damaged."""
+    if not is_run_directory(root):
+        raise DataError(f"There is no run in {root}; start one with: flobc run --dir {root}")
+    genesis = load_genesis(root)
+    return RunFiles(
+        root=root,
+        genesis=genesis,
+        log=FileLog(root / "log", writable=writable),
+        payloads=FilePayloads(root / "payloads"),
+        models=FileModels(root / "models"),
+        blocks=FileBlocks(root / "blocks", build_initial_state(genesis).head_digest),
+        seals=FileSeals(root / "seals"),
+    )
+
+
+def settings_to_json(settings: RunSettings) -> dict[str, Any]:
+    """Return the settings as plain JSON data; the params live in the genesis."""
+    data = {item.name: getattr(settings, item.name) for item in dataclasses.fields(settings)}
+    del data["params"]
+    data["attacks"] = list(settings.attacks)
+    data["data_directory"] = None if settings.data_directory is None else str(settings.data_directory)
+    return data
+
+
+def load_settings(root: Path, params: ChainParams) -> RunSettings:
+    """Return the settings that a run was started with. **Raises** DataError when the file is damaged."""
+    path = root / MARKER
+    try:
+        data = json.loads(path.read_text())
+        directory = data.pop("data_directory")
+        data["attacks"] = tuple(data["attacks"])
+        return RunSettings(**data, params=params, data_directory=None if directory is None else Path(directory))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"The settings file {path} is damaged ({error}); restore it from a copy.") from error

@@ -1,0 +1,125 @@
+"""Start or resume an embedded run: the one function behind ``flobc run`` and ``from flobc import run``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flobc.adapters.memory import MemoryBlocks, MemoryLog, MemoryModels, MemoryPayloads, MemorySeals
+from flobc.composition.embedded import EmbeddedRun, Stores
+from flobc.composition.genesis import Federation, build_federation, build_shards
+from flobc.composition.reports import Observer, SilentObserver, TestReport, get_trust_shares
+from flobc.composition.run_directory import (
+    create_run_directory,
+    is_run_directory,
+    load_genesis,
+    load_settings,
+    lock_directory,
+    open_run_directory,
+)
+from flobc.composition.settings import RunSettings, validate_settings
+from flobc.errors import UsageError
+from flobc.learning.device import set_device
+from flobc.learning.task import Task
+from flobc.learning.tasks import get_task
+from flobc.protocol.chain.block import Block
+from flobc.protocol.consensus.state import ChainState, build_initial_state
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run leaves: the chain's last state, its blocks, and the test reports by height."""
+
+    state: ChainState
+    blocks: tuple[Block, ...]
+    tests: dict[int, TestReport]
+    directory: Path | None
+
+    @property
+    def test_accuracy(self) -> float:
+        """The last model's accuracy on the test set."""
+        return self.tests[max(self.tests)].accuracy
+
+    @property
+    def trust(self) -> dict[bytes, float]:
+        """Each trainer's share of all trust."""
+        return get_trust_shares(self.state)
+
+
+def run(
+    settings: RunSettings | None = None,
+    *,
+    task: Task | None = None,
+    directory: Path | str | None = None,
+    observer: Observer | None = None,
+    **overrides: Any,
+) -> RunResult:
+    """Train a model on a verified chain in this process and return the result.
+
+    ``settings`` (default: the ``default`` preset) may be refined by keyword: ``run(trainers=3,
+    rounds=5)``. ``task`` overrides the settings' task name with an object. With ``directory`` the
+    run is durable there, and a killed run goes on where it stopped; without, it lives in memory.
+
+    **Raises** UsageError when the settings are impossible, DataError when data is missing.
+    """
+    settings = dataclasses.replace(settings or RunSettings(), **overrides)
+    validate_settings(settings)
+    set_device(settings.device)
+    task = task or get_task(settings.task)
+    federation = build_federation(settings, task)
+    shards = build_shards(settings, task)
+    root = None if directory is None else Path(directory)
+    with open_stores(root, settings, federation) as stores:
+        embedded = EmbeddedRun(settings, federation, shards, stores, observer or SilentObserver())
+        try:
+            embedded.run(settings.rounds)
+        finally:
+            embedded.close()
+        blocks = tuple(_read_blocks(stores, embedded.state.height))
+        return RunResult(embedded.state, blocks, embedded.tests, root)
+
+
+def resume(root: Path, *, rounds: int | None = None, observer: Observer | None = None) -> RunResult:
+    """Go on with the run in ``root``, with the settings it was started with; ``rounds`` may extend it."""
+    settings = load_settings(root, load_genesis(root).params)
+    if rounds is not None:
+        settings = dataclasses.replace(settings, rounds=rounds)
+    return run(settings, directory=root, observer=observer)
+
+
+def _read_blocks(stores: Stores, height: int) -> Iterator[Block]:
+    for number in range(1, height + 1):
+        block = stores.blocks.get(number)
+        if block is not None:
+            yield block
+
+
+@contextmanager
+def open_stores(root: Path | None, settings: RunSettings, federation: Federation) -> Iterator[Stores]:
+    """Open the run's stores: memory, or a directory that is made when new and must agree when not.
+
+    **Raises** UsageError when the directory holds a run with another genesis, or is in use.
+    """
+    if root is None:
+        head = build_initial_state(federation.genesis).head_digest
+        yield Stores(MemoryLog(), MemoryPayloads(), MemoryModels(), MemoryBlocks(head), MemorySeals())
+        return
+    root.mkdir(parents=True, exist_ok=True)
+    with lock_directory(root):
+        if not is_run_directory(root):
+            create_run_directory(root, settings, federation.genesis)
+        elif load_genesis(root) != federation.genesis:
+            raise UsageError(
+                f"The run in {root} was started with other settings, seed or model; "
+                "resume it without options, or choose another --dir."
+            )
+        files = open_run_directory(root, writable=True)
+        try:
+            yield Stores(files.log, files.payloads, files.models, files.blocks, files.seals)
+        finally:
+            files.log.sync()
+            files.log.close()

@@ -1,0 +1,1 @@
+"""Reading, splitting and fetching data sets."""

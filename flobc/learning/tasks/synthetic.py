@@ -1,0 +1,122 @@
+"""Generated tasks: a small classification to learn, and a vector of any size whose training is trivial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import nn
+
+from flobc.errors import UsageError
+from flobc.learning.data.stratified import split_three_ways
+from flobc.learning.models import build_mlp
+from flobc.learning.task import (
+    DataSource,
+    Evaluation,
+    Examples,
+    ModelInfo,
+    Splits,
+    TensorInfo,
+    TrainResult,
+    TrainSettings,
+    Vector,
+)
+from flobc.learning.torch_task import TorchTask
+
+
+@dataclass(frozen=True)
+class SyntheticOptions:
+    """Sizes of a generated task; ``parameters`` > 0 asks for trivial training on such a vector."""
+
+    examples: int = 2000
+    features: int = 20
+    classes: int = 4
+    seed: int = 0
+    parameters: int = 0
+
+    def __post_init__(self) -> None:
+        if self.examples < 10 or self.features < 1 or self.classes < 2 or self.parameters < 0:
+            raise UsageError(
+                "A synthetic task needs examples >= 10, features >= 1, classes >= 2 and parameters >= 0, "
+                f"but got {self}."
+            )
+
+
+def build_blobs(options: SyntheticOptions) -> Splits:
+    """Generate one Gaussian cloud per class around seeded centres; 15 % for validation, 15 % for test."""
+    rng = np.random.Generator(np.random.PCG64(options.seed))
+    centres = rng.standard_normal((options.classes, options.features))
+    labels = np.arange(options.examples, dtype=np.int64) % options.classes
+    features = centres[labels] + rng.standard_normal((options.examples, options.features))
+    part = options.examples * 15 // 100
+    return split_three_ways(Examples(features.astype(np.float32), labels), part, part)
+
+
+def build_synthetic_task(options: SyntheticOptions, name: str) -> TorchTask | TrivialTask:
+    """Build the classification, or the trivial task if ``options.parameters`` is given."""
+    if options.parameters:
+        return TrivialTask(name, options)
+
+    def build_model() -> nn.Module:
+        return build_mlp(options.features, (32,), options.classes)
+
+    def load(source: DataSource) -> Splits:
+        del source
+        return build_blobs(options)
+
+    return TorchTask(name, build_model, load, TrainSettings(learning_rate=0.1))
+
+
+# How far one call to train goes towards the optimum, and how noisily.
+_TRIVIAL_RATE = 0.1
+_TRIVIAL_NOISE = 0.001
+_NOISE_BLOCK = 65_536
+_SAMPLE = 4096
+
+
+@dataclass(frozen=True)
+class TrivialTask:
+    """A vector of any size that shrinks towards zero: measures everything around learning, not learning.
+
+    ``train`` costs two passes over the vector; ``evaluate`` looks at a fixed sample of 4,096 values.
+    """
+
+    name: str
+    options: SyntheticOptions
+    default_settings: TrainSettings = field(default_factory=TrainSettings)
+
+    def model_info(self) -> ModelInfo:
+        """Return one tensor of ``parameters`` values."""
+        return ModelInfo((TensorInfo("weights", (self.options.parameters,), "float32", "train"),))
+
+    def initial_vector(self, seed: int) -> Vector:
+        """Return values drawn from the standard normal distribution, repeated in blocks."""
+        return self._noise(seed)
+
+    def load(self, source: DataSource) -> Splits:
+        """Return generated examples, which only their number matters of."""
+        del source
+        return build_blobs(self.options)
+
+    def train(self, vector: Vector, examples: Examples, settings: TrainSettings, seed: int) -> TrainResult:
+        """Go a tenth of the way to zero, with a little noise."""
+        del settings
+        trained = self._noise(seed)
+        trained *= np.float32(_TRIVIAL_NOISE)
+        trained += np.float32(1.0 - _TRIVIAL_RATE) * vector
+        return TrainResult(trained, len(examples), self._loss(vector))
+
+    def evaluate(self, vector: Vector, examples: Examples) -> Evaluation:
+        """Return the mean square of the sample as the loss and a falling function of it as the accuracy."""
+        loss = self._loss(vector)
+        return Evaluation(loss, 1.0 / (1.0 + loss), len(examples))
+
+    def _noise(self, seed: int) -> Vector:
+        rng = np.random.Generator(np.random.PCG64(seed))
+        size = self.options.parameters
+        return np.resize(rng.standard_normal(min(_NOISE_BLOCK, size), dtype=np.float32), size)
+
+    def _loss(self, vector: Vector) -> float:
+        self.model_info().require_vector(vector)
+        sample = vector[:: max(1, len(vector) // _SAMPLE)].astype(np.float64)
+        return float(np.mean(sample * sample))

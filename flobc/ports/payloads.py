@@ -1,0 +1,32 @@
+"""Port: complete payloads of updates, by update id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from flobc.protocol.messages import UpdateHeader
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A signed header and the encoded chunks that its Merkle root vouches for."""
+
+    header: UpdateHeader
+    chunks: tuple[bytes, ...]
+
+
+class PayloadStore(Protocol):
+    """Payloads are immutable and named by content, so putting one twice is harmless."""
+
+    def put(self, update: bytes, payload: Payload) -> None:
+        """Keep a payload."""
+        ...
+
+    def get(self, update: bytes) -> Payload | None:
+        """Return the payload of an update, or None when it is not held."""
+        ...
+
+    def list_headers(self) -> list[UpdateHeader]:
+        """Return the headers of all payloads held, oldest base first."""
+        ...

@@ -1,0 +1,1 @@
+"""What stands on the chain for ever: blocks, their certificates, and how to check them with nobody's help."""

@@ -1,0 +1,244 @@
+"""Chain state: everything that the log's prefix determines (CHAIN-10). Immutable; transitions replace parts."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from flobc.protocol.chain.block import (
+    EMPTY_BODY,
+    NO_DIGEST,
+    Block,
+    Body,
+    Closing,
+    Header,
+    compute_decisions_root,
+    compute_evidence_root,
+    compute_header_digest,
+)
+from flobc.protocol.encoding import I32, I64, U32, U64, Digest, Key, compute_digest
+from flobc.protocol.messages import BaseReport, Evidence, Fault, Seal, UpdateHeader
+from flobc.protocol.params import ChainParams, Genesis, get_chain_id, get_quorum, validate_genesis
+from flobc.protocol.sync.policies import RoundView
+from flobc.protocol.trust.policies import admit
+from flobc.protocol.trust.state import TrustState
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainerEntry:
+    """What the chain remembers of one admitted trainer; ``last_used_base`` is -1 before its first use."""
+
+    admitted_height: U64
+    by_genesis: bool
+    last_accepted_height: U64 | None = None
+    last_used_base: I64 = -1
+    num_examples: U64 = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class VoteEntry:
+    """A counted vote on a pending update."""
+
+    score: I32
+    fault: Fault
+    elapsed_ms: U32
+
+
+@dataclasses.dataclass(frozen=True)
+class PendingUpdate:
+    """An update that the log knows and no block has decided; ``position`` is where its header entered."""
+
+    header: UpdateHeader
+    position: U64
+    votes: dict[Key, VoteEntry]
+
+
+@dataclasses.dataclass(frozen=True)
+class KnownHeader:
+    """An update header seen in the log within the staleness window, kept to tell doubles and equivocation."""
+
+    update: Digest
+    trainer: Key
+    base_height: U64
+    payload_root: Digest
+    position: U64
+    convicted: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class CoreState:
+    """The hashed part: the state after the last closing record plus what came since (CHAIN-10).
+
+    ``height`` is the last *closed* block's; the open round makes ``height + 1``. ``norm_bounds``
+    maps a base height to the largest norm (grid units) of updates from it, ``initial_loss`` is
+    the validators' median loss of the untrained model, the unit of all scores (ROUND-6).
+    """
+
+    height: U64
+    position: U64
+    log_digest: Digest
+    trust: TrustState
+    trainers: dict[Key, TrainerEntry]
+    pending: dict[Digest, PendingUpdate]
+    known: dict[bytes, KnownHeader]
+    norm_bounds: dict[U64, U64]
+    initial_loss: I64 | None
+    reports: dict[Key, BaseReport]
+    timeouts: tuple[Key, ...]
+    step: U32
+    decided_at_step: U32
+    finished_at_step: U32
+    joins: U32
+    invitations: dict[Key, U32]
+    muted: tuple[Key, ...]
+    evidence: tuple[Evidence, ...]
+    convicted: tuple[Key, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ClosedRound:
+    """A round whose outcome is frozen and which waits for its certificate (ROUND-12..ROUND-16).
+
+    ``template`` is the next header but for the model's digest, which no record can know before
+    somebody has aggregated. ``readys`` maps validator to model digest; ``locked`` is the model
+    digest that a quorum was ready with first.
+    """
+
+    template: Header
+    body: Body
+    readys: dict[bytes, bytes]
+    locked: bytes | None
+    seals: dict[bytes, Seal]
+
+    @property
+    def height(self) -> int:
+        """The height of the block that this round makes."""
+        return self.template.height
+
+    def build_header(self, model: bytes) -> Header:
+        """Return the header for a computed model digest."""
+        return dataclasses.replace(self.template, model=model)
+
+
+@dataclasses.dataclass(frozen=True)
+class ChainState:
+    """Where a chain stands: its certified head, its core state, and the closed round that waits for seals."""
+
+    genesis: Genesis
+    chain: bytes
+    head: Block
+    core: CoreState
+    closed: ClosedRound | None = None
+
+    @property
+    def params(self) -> ChainParams:
+        """The chain's consensus params."""
+        return self.genesis.params
+
+    @property
+    def quorum(self) -> int:
+        """How many validators must agree."""
+        return get_quorum(len(self.genesis.validators))
+
+    @property
+    def height(self) -> int:
+        """The height of the certified head."""
+        return self.head.height
+
+    @property
+    def head_digest(self) -> bytes:
+        """The certified head's header digest."""
+        return compute_header_digest(self.head.header)
+
+
+def build_identity_key(header: UpdateHeader) -> bytes:
+    """Return the bytes of an update's identity (trainer, base height, k) (ROUND-2)."""
+    return header.trainer + header.base_height.to_bytes(8, "big") + header.k.to_bytes(2, "big")
+
+
+def is_active(state: ChainState, trainer: bytes) -> bool:
+    """Return whether rounds wait for this trainer (SYNC).
+
+    Active = admitted by genesis or invitation within, or accepted in, the last ``liveness_rounds``
+    blocks; under ``open`` admission only acceptance counts.
+    """
+    entry = state.core.trainers.get(trainer)
+    if entry is None:
+        return False
+    window = state.params.sync.liveness_rounds
+    if entry.last_accepted_height is not None and state.core.height - entry.last_accepted_height < window:
+        return True
+    counts_admission = entry.by_genesis or state.params.admission.mode == "invite"
+    return counts_admission and state.core.height - entry.admitted_height < window
+
+
+def get_active_trainers(state: ChainState) -> tuple[bytes, ...]:
+    """Return the active trainers in ascending order of key."""
+    return tuple(trainer for trainer in sorted(state.core.trainers) if is_active(state, trainer))
+
+
+def is_decided(state: ChainState, update: PendingUpdate) -> bool:
+    """Return whether a quorum has voted on a pending update (ROUND-9)."""
+    return len(update.votes) >= state.quorum
+
+
+def build_round_view(state: ChainState) -> RoundView:
+    """Return what the sync policy may look at: who is active, who is decided, how many steps ran out."""
+    decided = [item for item in state.core.pending.values() if is_decided(state, item)]
+    return RoundView(
+        active=get_active_trainers(state),
+        decided_trainers=tuple(sorted({item.header.trainer for item in decided})),
+        decided_updates=len(decided),
+        step=state.core.step,
+        decided_at_step=state.core.decided_at_step,
+        finished_at_step=state.core.finished_at_step,
+    )
+
+
+def build_initial_state(genesis: Genesis) -> ChainState:
+    """Return the state before the first record: block 0 is the genesis itself (CHAIN-1).
+
+    **Raises** UsageError when the genesis is not one that a chain can live with.
+    """
+    validate_genesis(genesis)
+    trust = TrustState()
+    for trainer in genesis.trainers:
+        trust = admit(genesis.params.trust, trust, trainer, 0, genesis=True)
+    core = CoreState(
+        height=0,
+        position=0,
+        log_digest=NO_DIGEST,
+        trust=trust,
+        trainers={trainer: TrainerEntry(0, by_genesis=True) for trainer in genesis.trainers},
+        pending={},
+        known={},
+        norm_bounds={0: genesis.params.aggregation.norm_cap},
+        initial_loss=None,
+        reports={},
+        timeouts=(),
+        step=0,
+        decided_at_step=0,
+        finished_at_step=0,
+        joins=0,
+        invitations={},
+        muted=(),
+        evidence=(),
+        convicted=(),
+    )
+    chain = get_chain_id(genesis)
+    header = Header(
+        chain=chain,
+        height=0,
+        parent=NO_DIGEST,
+        closing_position=0,
+        log_digest=NO_DIGEST,
+        num_decisions=0,
+        decisions_root=compute_decisions_root(()),
+        evidence_root=compute_evidence_root(()),
+        state=compute_digest(core),
+        model=genesis.initial_model,
+        closing=Closing.GENESIS,
+        step=0,
+        loss=None,
+        accuracy=None,
+    )
+    return ChainState(genesis, chain, Block(header, (), EMPTY_BODY), core)

@@ -1,0 +1,135 @@
+"""Vote batches: new update headers, votes and base reports enter the state (ROUND-1..ROUND-9)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flobc.errors import RemoteProtocolError
+from flobc.protocol.consensus.state import (
+    ChainState,
+    CoreState,
+    KnownHeader,
+    PendingUpdate,
+    VoteEntry,
+    build_identity_key,
+)
+from flobc.protocol.messages import (
+    BaseReport,
+    Fault,
+    UpdateHeader,
+    Vote,
+    VoteBatch,
+    compute_update_id,
+    verify_message,
+)
+from flobc.protocol.params import SCORE_ONE
+from flobc.protocol.sync.policies import is_base_allowed, is_k_allowed
+
+
+def validate_update_header(state: ChainState, header: UpdateHeader) -> bytes:
+    """Check whether a trainer's header may enter the open round and return the update's id (ROUND-1..ROUND-3).
+
+    Depends on the log and the signed bytes alone, so every honest node judges alike.
+
+    **Raises** RemoteProtocolError with the rule that the header breaks.
+    """
+    core, params = state.core, state.params
+    if header.chain != state.chain:
+        raise RemoteProtocolError("ROUND-1", f"chain {state.chain.hex()[:12]}", header.chain.hex()[:12])
+    entry = core.trainers.get(header.trainer)
+    if entry is None:
+        raise RemoteProtocolError("ROUND-1", "an admitted trainer", header.trainer.hex()[:12])
+    if not is_base_allowed(params.sync, header.base_height, core.height):
+        raise RemoteProtocolError(
+            "ROUND-3", f"a base within {params.sync.max_staleness} of {core.height}", str(header.base_height)
+        )
+    if header.base_height <= entry.last_used_base:
+        raise RemoteProtocolError("ROUND-3", f"a base newer than {entry.last_used_base}", str(header.base_height))
+    if not is_k_allowed(params.sync, header.k):
+        raise RemoteProtocolError("ROUND-3", f"k below {params.sync.quota}", str(header.k))
+    if header.codec != params.codec or header.num_chunks != state.genesis.model.num_chunks:
+        raise RemoteProtocolError(
+            "ROUND-2",
+            f"{state.genesis.model.num_chunks} chunks of {params.codec}",
+            f"{header.num_chunks} of {header.codec}",
+        )
+    if not header.num_examples >= 1:
+        raise RemoteProtocolError("ROUND-2", "at least one example", str(header.num_examples))
+    update = compute_update_id(header)
+    known = core.known.get(build_identity_key(header))
+    if known is not None and known.update != update:
+        raise RemoteProtocolError("ROUND-2", f"the known update {known.update.hex()[:12]}", update.hex()[:12])
+    if not verify_message(header):
+        raise RemoteProtocolError("WIRE-9", "the trainer's signature", "a signature that does not verify")
+    return update
+
+
+def _add_header(core: CoreState, header: UpdateHeader, update: bytes) -> CoreState:
+    known = KnownHeader(update, header.trainer, header.base_height, header.payload_root, core.position)
+    return replace(
+        core,
+        pending={**core.pending, update: PendingUpdate(header, core.position, {})},
+        known={**core.known, build_identity_key(header): known},
+    )
+
+
+def _add_headers(state: ChainState, headers: tuple[UpdateHeader, ...]) -> ChainState:
+    for header in headers:
+        if build_identity_key(header) in state.core.known:
+            continue
+        try:
+            update = validate_update_header(state, header)
+        except RemoteProtocolError:
+            continue  # a header that came too late is skipped alone; its sender may be honest (ROUND-4)
+        state = replace(state, core=_add_header(state.core, header, update))
+    return state
+
+
+def is_vote_well_formed(state: ChainState, vote: Vote) -> bool:
+    """Return whether a vote is a rounded score in range, or a fault at the lowest score (ROUND-6)."""
+    if vote.fault is not Fault.NONE:
+        return vote.score == -SCORE_ONE
+    return abs(vote.score) <= SCORE_ONE and vote.score % state.params.scoring.score_step == 0
+
+
+def _add_votes(state: ChainState, batch: VoteBatch) -> CoreState:
+    pending = dict(state.core.pending)
+    for vote in batch.votes:
+        update = pending.get(vote.update)
+        if update is None or batch.validator in update.votes or not is_vote_well_formed(state, vote):
+            continue
+        entry = VoteEntry(vote.score, vote.fault, vote.elapsed_ms)
+        pending[vote.update] = replace(update, votes={**update.votes, batch.validator: entry})
+    return replace(state.core, pending=pending)
+
+
+def _add_report(core: CoreState, validator: bytes, report: BaseReport | None) -> CoreState:
+    if report is None or report.height != core.height or validator in core.reports:
+        return core
+    return replace(core, reports={**core.reports, validator: report})
+
+
+def apply_vote_batch(state: ChainState, batch: VoteBatch) -> ChainState:
+    """Take in what of the batch applies; each header, vote and report that does not is skipped alone (ROUND-4).
+
+    **Raises** RemoteProtocolError when the batch is oversize, its sender lost its votes, or nothing in it applies.
+    """
+    if batch.validator in state.core.muted:
+        raise RemoteProtocolError("CHAIN-12", "a validator that did not equivocate", batch.validator.hex()[:12])
+    if len(batch.votes) > state.params.max_votes_per_batch or len(batch.headers) > len(batch.votes):
+        raise RemoteProtocolError(
+            "ROUND-5",
+            f"at most {state.params.max_votes_per_batch} votes and a header for some of them",
+            f"{len(batch.votes)} votes and {len(batch.headers)} headers",
+        )
+    before = state.core
+    state = _add_headers(state, tuple(header for header in batch.headers if _is_voted_on(header, batch)))
+    core = _add_report(_add_votes(state, batch), batch.validator, batch.report)
+    if core == before:
+        raise RemoteProtocolError("ROUND-5", "a vote or report that still applies", "none")
+    return replace(state, core=core)
+
+
+def _is_voted_on(header: UpdateHeader, batch: VoteBatch) -> bool:
+    update = compute_update_id(header)
+    return any(vote.update == update for vote in batch.votes)

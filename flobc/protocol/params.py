@@ -1,0 +1,181 @@
+"""Genesis and the consensus params in it: everything that all nodes of a chain must agree on (CHAIN-1..CHAIN-4).
+
+Params never change within a chain. They are hashed into the chain id, so two nodes with different
+params are on different chains by construction.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from flobc.errors import UsageError
+from flobc.protocol.encoding import I32, U8, U16, U32, U64, Digest, Key, compute_digest
+from flobc.protocol.identity import validate_public_key
+from flobc.protocol.sync.params import SyncParams, validate_sync_params
+from flobc.protocol.trust.params import TrustParams, validate_trust_params
+from flobc.protocol.trust.weights import WeightParams, validate_weight_params
+
+PROTOCOL_VERSION = 1
+SCORE_ONE = 1_000_000
+"""Scores, losses and accuracies are integers in units of 1e-6."""
+
+TensorKind = Literal["train", "buffer", "frozen"]
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorSpec:
+    """One tensor of the model: how it lies in the flat vector and how it is treated (AGG).
+
+    ``lo`` and ``hi`` bound a buffer's coordinates in grid units. Frozen tensors are named for
+    completeness but take no part in vector, updates or aggregation.
+    """
+
+    name: str
+    shape: tuple[U32, ...]
+    dtype: str
+    kind: TensorKind
+    fraction_bits: U8
+    lo: I32
+    hi: I32
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSpec:
+    """The model's tensors and the number of coordinates per chunk of a payload or a stored model."""
+
+    tensors: tuple[TensorSpec, ...]
+    size: U64
+    chunk_size: U32
+
+    @property
+    def num_chunks(self) -> int:
+        """How many chunks the flat vector has."""
+        return -(-self.size // self.chunk_size)
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoringParams:
+    """How validators score: which metric, how scores are rounded, and what is accepted (ROUND-6, ROUND-10).
+
+    ``loss_floor`` is the least unit that losses are measured in; all in 1e-6 units. An update is
+    scored at 2^-``probe_shift`` of its size, near what it will weigh among the others.
+    """
+
+    metric: Literal["loss", "accuracy"] = "loss"
+    score_step: U32 = 1_000
+    accept_tolerance: U32 = 20_000
+    loss_floor: U32 = 1_000
+    probe_shift: U8 = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class AggregationParams:
+    """Which rule makes the next model and how update norms are bounded (AGG).
+
+    ``norm_factor_ppm`` times the lower median accepted norm of a block bounds the updates that
+    start from it; 0 switches the bound off. ``norm_cap`` (grid units) bounds the first round.
+    """
+
+    rule: str = "weighted_mean"
+    byzantine_ppm: U32 = 300_000
+    trim_ppm: U32 = 200_000
+    selected: U32 = 0
+    norm_factor_ppm: U32 = 4_000_000
+    norm_cap: U64 = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class AdmissionParams:
+    """Who may train: genesis members only, the operator's invitees, or anybody (CHAIN-9)."""
+
+    mode: Literal["allowlist", "invite", "open"] = "allowlist"
+    operator: Key | None = None
+    max_trainers: U32 = 10_000
+    max_joins_per_block: U32 = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class ChainParams:
+    """All consensus params of a chain."""
+
+    sync: SyncParams = dataclasses.field(default_factory=SyncParams)
+    trust: TrustParams = dataclasses.field(default_factory=TrustParams)
+    weights: WeightParams = dataclasses.field(default_factory=WeightParams)
+    scoring: ScoringParams = dataclasses.field(default_factory=ScoringParams)
+    aggregation: AggregationParams = dataclasses.field(default_factory=AggregationParams)
+    admission: AdmissionParams = dataclasses.field(default_factory=AdmissionParams)
+    codec: str = "int16"
+    max_votes_per_batch: U16 = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Genesis:
+    """Block 0: the model, the members and the params; its digest is the chain id (CHAIN-1).
+
+    ``task`` and ``training`` tell an honest trainer what to train and with which settings; the
+    core only hashes them. ``salt`` tells apart chains that agree in all else.
+    """
+
+    version: U16
+    name: str
+    task: str
+    training: str
+    salt: Digest
+    model: ModelSpec
+    initial_model: Digest
+    validators: tuple[Key, ...]
+    trainers: tuple[Key, ...]
+    params: ChainParams
+
+
+def get_chain_id(genesis: Genesis) -> bytes:
+    """Return the chain id: the genesis block's digest (CHAIN-1)."""
+    return compute_digest(genesis)
+
+
+def get_quorum(num_validators: int) -> int:
+    """Return floor(2n/3) + 1: two quorums of n share more than n/3 validators (CHAIN-5)."""
+    return 2 * num_validators // 3 + 1
+
+
+def get_fault_tolerance(num_validators: int) -> int:
+    """Return how many validators may lie or be silent while the chain goes on: n - quorum(n) (CHAIN-5)."""
+    return num_validators - get_quorum(num_validators)
+
+
+def validate_genesis(genesis: Genesis) -> None:
+    """Check that a chain can live with this genesis (CHAIN-2..CHAIN-4).
+
+    **Raises** UsageError, naming the field, what was expected and what was found.
+    """
+    if genesis.version != PROTOCOL_VERSION:
+        raise UsageError(
+            f"This genesis is of protocol version {genesis.version}, but this program speaks version "
+            f"{PROTOCOL_VERSION}; use the release that made it."
+        )
+    if not genesis.validators:
+        raise UsageError("A chain needs at least one validator; add one to the genesis.")
+    for role, keys in (("validators", genesis.validators), ("trainers", genesis.trainers)):
+        if list(keys) != sorted(set(keys)):
+            raise UsageError(
+                f"The genesis {role} must be distinct keys in ascending order; sort them and drop doubles."
+            )
+        for key in keys:
+            validate_public_key(key)
+    if set(genesis.validators) & set(genesis.trainers):
+        raise UsageError("A key is both validator and trainer; every role needs a key of its own.")
+    if genesis.model.size < 1 or genesis.model.chunk_size < 1:
+        raise UsageError("The model has no coordinates or its chunk size is 0; give it at least one trainable tensor.")
+    admission = genesis.params.admission
+    if admission.mode == "invite" and admission.operator is None:
+        raise UsageError("Admission by invitation needs the operator's key in the genesis; add it or choose 'open'.")
+    if admission.mode == "allowlist" and not genesis.trainers:
+        raise UsageError("Admission by allowlist with no trainers would admit nobody; name at least one trainer.")
+    if len(genesis.trainers) > admission.max_trainers:
+        raise UsageError(
+            f"The genesis names {len(genesis.trainers)} trainers, but max_trainers is {admission.max_trainers}; raise it."
+        )
+    validate_sync_params(genesis.params.sync)
+    validate_trust_params(genesis.params.trust)
+    validate_weight_params(genesis.params.weights)

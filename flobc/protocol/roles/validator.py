@@ -1,0 +1,222 @@
+"""The validator's role: score, vote, time out, aggregate, get ready, seal, and report liars (ROUND-4..ROUND-17)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from flobc.errors import RemoteProtocolError
+from flobc.protocol.chain.block import compute_header_digest
+from flobc.protocol.consensus.admission import apply_evidence, build_evidence, is_equivocation
+from flobc.protocol.consensus.state import (
+    ChainState,
+    ClosedRound,
+    build_identity_key,
+    build_round_view,
+)
+from flobc.protocol.consensus.voting import validate_update_header
+from flobc.protocol.messages import (
+    Evidence,
+    Fault,
+    Ready,
+    Seal,
+    Timeout,
+    UpdateHeader,
+    Vote,
+    VoteBatch,
+    compute_update_id,
+    encode_record,
+)
+from flobc.protocol.params import SCORE_ONE
+from flobc.protocol.roles.duties import (
+    Aggregate,
+    BaseEvaluation,
+    Duty,
+    EvaluateBase,
+    Publish,
+    RunTimer,
+    ScoreUpdate,
+)
+from flobc.protocol.sync.policies import timer
+
+
+@dataclass(frozen=True)
+class ValidatorRole:
+    """One validator's own memory: results that the log may not hold yet.
+
+    ``headers`` are updates whose payload is complete, ``votes`` own results by update, ``results``
+    own model digests by height, ``seal`` the last one made durable.
+    """
+
+    key: bytes
+    bases: dict[int, BaseEvaluation] = field(default_factory=dict)
+    headers: dict[bytes, UpdateHeader] = field(default_factory=dict)
+    votes: dict[bytes, Vote] = field(default_factory=dict)
+    results: dict[int, bytes] = field(default_factory=dict)
+    expired: tuple[tuple[int, int], ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    seal: Seal | None = None
+
+
+def on_payload_complete(role: ValidatorRole, header: UpdateHeader) -> ValidatorRole:
+    """Return the role after an update's whole payload arrived; a second header of its identity becomes evidence."""
+    identity = build_identity_key(header)
+    other = next((item for item in role.headers.values() if build_identity_key(item) == identity), None)
+    if other is not None:
+        if not is_equivocation(other, header):
+            return role
+        evidence = build_evidence(encode_record(other), encode_record(header))
+        return replace(role, evidence=(*role.evidence, evidence))
+    return replace(role, headers={**role.headers, compute_update_id(header): header})
+
+
+def on_evaluated(role: ValidatorRole, base: BaseEvaluation) -> ValidatorRole:
+    """Return the role after it evaluated a certified model."""
+    return replace(role, bases={**role.bases, base.report.height: base})
+
+
+def on_scored(role: ValidatorRole, vote: Vote) -> ValidatorRole:
+    """Return the role after it scored an update or found a fault in it."""
+    return replace(role, votes={**role.votes, vote.update: vote})
+
+
+def on_aggregated(role: ValidatorRole, height: int, model: bytes) -> ValidatorRole:
+    """Return the role after it computed the model of a closed round."""
+    return replace(role, results={height: model})
+
+
+def on_timer_expired(role: ValidatorRole, height: int, step: int) -> ValidatorRole:
+    """Return the role after its timer for a step ran out."""
+    kept = tuple(item for item in role.expired if item[0] >= height)
+    return replace(role, expired=(*kept, (height, step)))
+
+
+def on_sealed(role: ValidatorRole, seal: Seal) -> ValidatorRole:
+    """Return the role after ``seal`` was made durable; from here on no other seal for its height exists."""
+    return replace(role, seal=seal)
+
+
+def forget_old(role: ValidatorRole, state: ChainState) -> ValidatorRole:
+    """Return the role without headers, votes and reports that no open or future round can use."""
+    keep = {update: header for update, header in role.headers.items() if _is_open(state, update, header)}
+    if len(keep) == len(role.headers):
+        return role
+    bases = {header.base_height for header in keep.values()}
+    return replace(
+        role,
+        headers=keep,
+        votes={update: vote for update, vote in role.votes.items() if update in keep},
+        bases={height: item for height, item in role.bases.items() if height in bases or height >= state.height},
+    )
+
+
+def get_duties(role: ValidatorRole, state: ChainState) -> tuple[Duty, ...]:
+    """Return what the validator owes now, in the order in which it should be done."""
+    duties: list[Duty] = [Publish(item) for item in role.evidence if _is_evidence_due(state, item)]
+    if state.closed is not None:
+        duties += _get_sealing_duties(role, state, state.closed)
+    if state.height not in role.bases:
+        duties.append(EvaluateBase(state.height, state.head.header.model))
+    duties += _get_scoring_duties(role, state)
+    batch = build_vote_batch(role, state)
+    if batch is not None:
+        duties.append(Publish(batch))
+    if state.closed is None:
+        duties += _get_timer_duties(role, state)
+    return tuple(duties)
+
+
+def build_score_vote(update: bytes, score: int, elapsed_ms: int) -> Vote:
+    """Return a vote that gives a score in 1e-6 units."""
+    return Vote(update, score, Fault.NONE, elapsed_ms)
+
+
+def build_fault_vote(update: bytes, fault: Fault, elapsed_ms: int) -> Vote:
+    """Return a vote that names an objective fault; its score is the lowest there is (ROUND-6)."""
+    return Vote(update, -SCORE_ONE, fault, elapsed_ms)
+
+
+def build_vote_batch(role: ValidatorRole, state: ChainState) -> VoteBatch | None:
+    """Return the unsigned batch of everything the log lacks from this validator, or None (ROUND-5)."""
+    if role.key in state.core.muted:
+        return None
+    due = [
+        vote
+        for update, vote in sorted(role.votes.items())
+        if _is_vote_due(role, state, update) and update in role.headers
+    ][: state.params.max_votes_per_batch]
+    if not due:
+        return None
+    base = role.bases.get(state.core.height)
+    report = base.report if base is not None and role.key not in state.core.reports else None
+    headers = tuple(role.headers[vote.update] for vote in due if vote.update not in state.core.pending)
+    return VoteBatch(state.chain, role.key, report, headers, tuple(due))
+
+
+def _is_open(state: ChainState, update: bytes, header: UpdateHeader) -> bool:
+    """Return whether the update may still be voted on: pending already, or admissible now or soon."""
+    if update in state.core.pending:
+        return True
+    known = state.core.known.get(build_identity_key(header))
+    if known is not None:
+        return False
+    try:
+        validate_update_header(state, header)
+    except RemoteProtocolError:
+        return header.base_height >= state.core.height and header.trainer in state.core.trainers
+    return True
+
+
+def _is_vote_due(role: ValidatorRole, state: ChainState, update: bytes) -> bool:
+    pending = state.core.pending.get(update)
+    if pending is not None:
+        return role.key not in pending.votes
+    return _is_open(state, update, role.headers[update]) if update in role.headers else False
+
+
+def _is_evidence_due(state: ChainState, evidence: Evidence) -> bool:
+    try:
+        apply_evidence(state, evidence)
+    except RemoteProtocolError:
+        return False
+    return True
+
+
+def _get_sealing_duties(role: ValidatorRole, state: ChainState, closed: ClosedRound) -> list[Duty]:
+    model = role.results.get(closed.height)
+    if model is None:
+        return [Aggregate(closed)]
+    digest = compute_header_digest(closed.build_header(model))
+    if closed.locked is None:
+        if closed.readys.get(role.key) == model:
+            return []
+        return [Publish(Ready(state.chain, role.key, closed.height, digest, model))]
+    if closed.locked != model or role.key in closed.seals:
+        return []
+    if role.seal is not None and role.seal.height >= closed.height:
+        return [Publish(role.seal)] if role.seal.header == digest else []
+    return [Publish(Seal(state.chain, role.key, closed.height, digest))]
+
+
+def _get_scoring_duties(role: ValidatorRole, state: ChainState) -> list[Duty]:
+    """One trainer after the other in turn, so that a flooder delays only itself (ROUND-4)."""
+    waiting: dict[bytes, list[ScoreUpdate]] = {}
+    for update, header in sorted(role.headers.items(), key=lambda pair: (pair[1].base_height, pair[1].k, pair[0])):
+        base = role.bases.get(header.base_height)
+        if update in role.votes or base is None or not _is_open(state, update, header):
+            continue
+        bound = state.core.norm_bounds.get(header.base_height, 0)
+        unit_loss = base.report.loss if state.core.initial_loss is None else state.core.initial_loss
+        waiting.setdefault(header.trainer, []).append(ScoreUpdate(update, header, base, bound, unit_loss))
+    queues = [waiting[trainer] for trainer in sorted(waiting)]
+    turns = max((len(queue) for queue in queues), default=0)
+    return [queue[turn] for turn in range(turns) for queue in queues if turn < len(queue)]
+
+
+def _get_timer_duties(role: ValidatorRole, state: ChainState) -> list[Duty]:
+    height, step = state.core.height + 1, state.core.step
+    if (height, step) in role.expired:
+        if role.key in state.core.timeouts or role.key in state.core.muted:
+            return []
+        return [Publish(Timeout(state.chain, role.key, height, step))]
+    running = timer(state.params.sync, build_round_view(state))
+    return [RunTimer(height, step, running.duration_ms)] if running is not None else []

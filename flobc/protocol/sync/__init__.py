@@ -1,0 +1,1 @@
+"""Synchronisation schemes: when a round closes and which updates may still enter it (spec/SYNC.md)."""

@@ -1,0 +1,60 @@
+"""The one door to trust: admit a trainer, credit a closed round, read the trust that weighs updates.
+
+**Source**: spec/TRUST.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flobc.errors import LocalProtocolError
+from flobc.protocol.trust.params import TrustParams
+from flobc.protocol.trust.plus import admit_member, credit_members, limit_probation
+from flobc.protocol.trust.shares import admit_scaled, admit_uniform, credit_shares
+from flobc.protocol.trust.state import Scored, TrustState
+
+
+def admit(params: TrustParams, state: TrustState, trainer: bytes, height: int, genesis: bool) -> TrustState:
+    """The state with one more trainer, admitted by genesis or later at ``height``.
+
+    **Raises** LocalProtocolError (TRUST-2) if the trainer is already admitted.
+    """
+    if trainer in state.entries:
+        raise LocalProtocolError("TRUST-2", "a trainer that is not admitted yet", trainer.hex())
+    if params.policy == "flobc_plus":
+        return admit_member(params, state, trainer, height, genesis)
+    if params.policy == "none" or genesis:
+        return admit_uniform(state, trainer, height)
+    return admit_scaled(state, trainer, height)
+
+
+def credit(params: TrustParams, state: TrustState, results: Sequence[Scored], height: int) -> TrustState:
+    """The state after the round that closed at ``height`` with these decided updates.
+
+    ``flobc`` credits every update in the given order; ``flobc_plus`` one per trainer, in any order.
+
+    **Raises** LocalProtocolError (TRUST-3) if a result's trainer is not admitted.
+    """
+    _require_admitted(state, [result.trainer for result in results])
+    if params.policy == "flobc_plus":
+        return credit_members(params, state, results, height)
+    if params.policy == "flobc":
+        return credit_shares(state, results)
+    return state
+
+
+def effective_trust(params: TrustParams, state: TrustState, trainers: Sequence[bytes]) -> dict[bytes, int]:
+    """The trust that enters the weights, for ``trainers`` = the active ones and this round's submitters.
+
+    **Raises** LocalProtocolError (TRUST-3) if one of them is not admitted.
+    """
+    _require_admitted(state, trainers)
+    if params.policy == "flobc_plus":
+        return limit_probation(params, state, trainers)
+    return {trainer: state.entries[trainer].trust for trainer in sorted(trainers)}
+
+
+def _require_admitted(state: TrustState, trainers: Sequence[bytes]) -> None:
+    for trainer in trainers:
+        if trainer not in state.entries:
+            raise LocalProtocolError("TRUST-3", "an admitted trainer", trainer.hex())

@@ -1,0 +1,64 @@
+"""A small memo for large results: computed once however many threads ask, dropped oldest first by bytes."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+V = TypeVar("V")
+
+
+class ByteBoundedMemo(Generic[V]):
+    """Maps keys to results of a pure function, holding about ``limit_bytes`` of them.
+
+    At least ``least`` entries stay whatever their size, so that a large model still fits.
+    """
+
+    def __init__(self, limit_bytes: int, measure: Callable[[V], int], least: int = 2) -> None:
+        self._limit_bytes = limit_bytes
+        self._measure = measure
+        self._least = least
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[bytes, Future[V]] = OrderedDict()
+        self._sizes: dict[bytes, int] = {}
+
+    def get(self, key: bytes, compute: Callable[[], V]) -> V:
+        """Return the result for ``key``; what ``compute`` raises is raised to all who wait for it."""
+        with self._lock:
+            future = self._entries.get(key)
+            owner = future is None
+            if future is None:
+                future = self._entries[key] = Future()
+            self._entries.move_to_end(key)
+        if not owner:
+            return future.result()
+        try:
+            value = compute()
+        except BaseException as error:
+            with self._lock:
+                self._entries.pop(key, None)
+            future.set_exception(error)
+            raise
+        future.set_result(value)
+        with self._lock:
+            self._sizes[key] = self._measure(value)
+            self._evict()
+        return value
+
+    def put(self, key: bytes, value: V) -> None:
+        """Enter a result that is known already."""
+        self.get(key, lambda: value)
+
+    def drop(self, is_obsolete: Callable[[bytes], bool]) -> None:
+        """Forget finished results that are no longer wanted."""
+        with self._lock:
+            for key in [key for key in self._sizes if is_obsolete(key)]:
+                del self._entries[key], self._sizes[key]
+
+    def _evict(self) -> None:
+        while sum(self._sizes.values()) > self._limit_bytes and len(self._sizes) > self._least:
+            oldest = next(key for key in self._entries if key in self._sizes)
+            del self._entries[oldest], self._sizes[oldest]

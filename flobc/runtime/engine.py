@@ -1,0 +1,196 @@
+"""The numbers behind the duties: train, encode, decode, score and aggregate.
+
+All results are pure functions of what they are named by, so one engine may serve every node of a
+process: what several validators would compute alike is computed once. Each node still scores on
+its own shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flobc.errors import FlobcError, LocalProtocolError, PayloadFault
+from flobc.learning.layout import build_grid, compute_model_digest
+from flobc.learning.task import Evaluation, Examples, Task, TrainSettings
+from flobc.numerics.aggregate import RuleSpec, apply_rule
+from flobc.numerics.codecs import EncodedUpdate, decode_update, encode_update
+from flobc.numerics.fixed_point import norm
+from flobc.ports.models import ModelStore
+from flobc.ports.payloads import Payload, PayloadStore
+from flobc.protocol.chain.block import Reason
+from flobc.protocol.consensus.state import ClosedRound
+from flobc.protocol.merkle import leaf_hash, root_of_hashes
+from flobc.protocol.messages import Fault, UpdateHeader
+from flobc.protocol.params import SCORE_ONE, AggregationParams, Genesis
+from flobc.protocol.scoring import LOSS_LIMIT
+from flobc.runtime.cache import ByteBoundedMemo
+
+Vector = NDArray[np.float32]
+Model = NDArray[np.int32]
+
+CACHE_BYTES = 512 * 1024 * 1024
+"""About what the memos of decoded updates may hold; a larger federation decodes again instead."""
+
+
+@dataclass(frozen=True)
+class ModelView:
+    """A certified model: the integers that are the truth, and the float32 view to train and score with."""
+
+    model: Model
+    vector: Vector
+
+
+@dataclass(frozen=True)
+class CheckedPayload:
+    """An update's decoded grid values, or the fault that makes them worthless."""
+
+    update: Model | None
+    fault: Fault
+
+
+def to_micros(evaluation: Evaluation) -> tuple[int, int]:
+    """Return (loss, accuracy) in 1e-6 units; a loss that is not finite counts as the largest (ROUND-6)."""
+    loss, accuracy = evaluation.loss, evaluation.accuracy
+    scaled = loss * SCORE_ONE
+    micros = round(scaled) if np.isfinite(scaled) and scaled < LOSS_LIMIT else LOSS_LIMIT
+    return max(0, micros), round(accuracy * SCORE_ONE) if np.isfinite(accuracy) else 0
+
+
+def build_rule(params: AggregationParams, num_updates: int) -> RuleSpec:
+    """Return the aggregation rule for a round with ``num_updates`` used updates."""
+    byzantine = params.byzantine_ppm * num_updates // SCORE_ONE
+    return RuleSpec(params.rule, byzantine=byzantine, trim_ppm=params.trim_ppm, selected=params.selected)
+
+
+class LearningEngine:
+    """Everything a node computes with tensors, for one chain. Thread-safe."""
+
+    def __init__(self, task: Task, genesis: Genesis, models: ModelStore, payloads: PayloadStore) -> None:
+        self.task = task
+        self.genesis = genesis
+        self.grid = build_grid(genesis.model)
+        self._models = models
+        self._payloads = payloads
+        self._views: ByteBoundedMemo[ModelView] = ByteBoundedMemo(
+            CACHE_BYTES // 4, lambda view: 2 * view.model.nbytes, least=3
+        )
+        self._checked: ByteBoundedMemo[CheckedPayload] = ByteBoundedMemo(
+            CACHE_BYTES, lambda item: 0 if item.update is None else item.update.nbytes
+        )
+        self._candidates: ByteBoundedMemo[Vector] = ByteBoundedMemo(CACHE_BYTES // 4, lambda vector: vector.nbytes)
+        self._results: ByteBoundedMemo[bytes] = ByteBoundedMemo(4096, len)
+
+    def get_view(self, digest: bytes) -> ModelView:
+        """Return a certified model. **Raises** FlobcError when no store holds it."""
+        return self._views.get(digest, lambda: self._load_view(digest))
+
+    def _load_view(self, digest: bytes) -> ModelView:
+        model = self._models.get(digest)
+        if model is None:
+            raise FlobcError(f"Model {digest.hex()[:12]} is not held; rebuild it from the payloads.")
+        return ModelView(model, self.grid.to_float(model))
+
+    def encode(self, delta: Vector, residual: Vector | None) -> tuple[EncodedUpdate, bytes]:
+        """Return the encoded update and the Merkle root of its chunks. **Raises** PayloadFault."""
+        encoded = encode_update(
+            delta,
+            self.grid,
+            self.genesis.params.codec,
+            self.genesis.model.chunk_size,
+            residual=residual,
+            digest=leaf_hash,
+        )
+        return encoded, root_of_hashes(encoded.digests)
+
+    def encode_garbage(self) -> tuple[EncodedUpdate, bytes]:
+        """Return what an attacker sends whose update no codec can express: chunks of ones, validly signed."""
+        size, width = self.grid.size, self.genesis.model.chunk_size
+        chunks = tuple(b"\xff" * min(width, size - start) for start in range(0, size, width))
+        digests = tuple(leaf_hash(chunk) for chunk in chunks)
+        return EncodedUpdate(chunks, np.zeros(0, np.int32), 0, None, digests), root_of_hashes(digests)
+
+    def train(self, vector: Vector, examples: Examples, settings: TrainSettings, seed: int) -> Vector:
+        """Return the vector after local training."""
+        return self.task.train(vector, examples, settings, seed).vector
+
+    def evaluate(self, model: bytes, examples: Examples) -> tuple[int, int]:
+        """Return (loss, accuracy) of a certified model in 1e-6 units."""
+        return to_micros(self.task.evaluate(self.get_view(model).vector, examples))
+
+    def evaluate_candidate(
+        self, base: bytes, update: bytes, header: UpdateHeader, examples: Examples
+    ) -> tuple[int, int]:
+        """Return (loss, accuracy) of base + probed update in 1e-6 units; the payload must have been checked (ROUND-6)."""
+
+        def build() -> Vector:
+            decoded = self.check(update, header).update
+            shift = self.genesis.params.scoring.probe_shift
+            return self.grid.candidate(self.get_view(base).model, decoded >> shift if shift and decoded is not None else decoded)
+
+        return to_micros(self.task.evaluate(self._candidates.get(update, build), examples))
+
+    def check(self, update: bytes, header: UpdateHeader) -> CheckedPayload:
+        """Return the decoded payload or its objective fault (ROUND-8)."""
+        return self._checked.get(update, lambda: self._check(update, header))
+
+    def _check(self, update: bytes, header: UpdateHeader) -> CheckedPayload:
+        payload = self._get_payload(update)
+        try:
+            decoded = decode_update(payload.chunks, self.grid, self.genesis.params.codec, self.genesis.model.chunk_size)
+        except PayloadFault as error:
+            return CheckedPayload(None, Fault[error.code.upper()])
+        if norm(decoded) != header.norm:
+            return CheckedPayload(None, Fault.NORM_MISMATCH)
+        return CheckedPayload(decoded, Fault.NONE)
+
+    def _get_payload(self, update: bytes) -> Payload:
+        payload = self._payloads.get(update)
+        if payload is None:
+            raise FlobcError(f"The payload of update {update.hex()[:12]} is not held; fetch it from a validator.")
+        return payload
+
+    def aggregate(self, closed: ClosedRound, parent_model: bytes) -> bytes:
+        """Return the digest of the model that a closed round makes, and keep the model (AGG).
+
+        **Raises** LocalProtocolError when an accepted payload turns out faulty here: then this node
+        must not get ready with anything.
+        """
+        key = closed.template.decisions_root + parent_model
+        return self._results.get(key, lambda: self._aggregate(closed, parent_model))
+
+    def _aggregate(self, closed: ClosedRound, parent_model: bytes) -> bytes:
+        used = [
+            (decision, header)
+            for decision, header in zip(closed.body.decisions, closed.body.headers, strict=True)
+            if decision.reason is Reason.ACCEPTED and decision.weight > 0
+        ]
+        if not used:
+            return parent_model
+        updates = []
+        for decision, header in used:
+            checked = self.check(decision.update, header)
+            if checked.update is None:
+                raise LocalProtocolError("ROUND-8", "an accepted payload without fault", checked.fault.name)
+            updates.append(checked.update)
+        result = apply_rule(
+            build_rule(self.genesis.params.aggregation, len(used)),
+            self.get_view(parent_model).model,
+            updates,
+            weights=[decision.weight for decision, _ in used],
+            discounts=[decision.discount for decision, _ in used],
+            keys=[decision.update for decision, _ in used],
+            grid=self.grid,
+        )
+        digest = compute_model_digest(result.model, self.genesis.model.chunk_size)
+        self._models.put(digest, result.model)
+        self._views.put(digest, ModelView(result.model, self.grid.to_float(result.model)))
+        return digest
+
+    def release(self, keep: Callable[[bytes], bool]) -> None:
+        """Drop decoded updates that no open round needs."""
+        self._checked.drop(lambda key: not keep(key))
+        self._candidates.drop(lambda key: not keep(key))

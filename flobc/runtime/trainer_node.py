@@ -1,0 +1,156 @@
+"""A running trainer: trains from each certified model and publishes signed updates."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flobc.errors import PayloadFault
+from flobc.learning.attacks import Attack
+from flobc.learning.task import Examples, TrainSettings
+from flobc.ports.payloads import Payload
+from flobc.ports.scheduler import Scheduler
+from flobc.protocol.consensus.state import ChainState
+from flobc.protocol.identity import Identity
+from flobc.protocol.messages import Join, UpdateHeader, encode_record, sign
+from flobc.protocol.roles import trainer as rules
+from flobc.protocol.roles.duties import Publish, Train
+from flobc.protocol.sync.policies import is_base_allowed
+from flobc.runtime.durations import Durations
+from flobc.runtime.engine import LearningEngine
+from flobc.runtime.follower import ChainFollower
+
+Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TrainerParts:
+    """What a trainer is made of: its key, its private shard, its settings, and the ports it works through."""
+
+    index: int
+    identity: Identity
+    shard: Examples
+    settings: TrainSettings
+    seed: int
+    engine: LearningEngine
+    follower: ChainFollower
+    scheduler: Scheduler
+    durations: Durations
+    publish: Callable[[Payload], None]
+    attack: Attack | None = None
+
+
+@dataclass(frozen=True)
+class LocalResult:
+    """One finished local training: what to publish (None when it diverged) and what the next goes on from."""
+
+    payload: Payload | None
+    vector: Vector
+    residual: Vector | None
+
+
+def derive_seed(seed: int, *labels: object) -> int:
+    """Return a 63-bit seed that depends on ``seed`` and the labels, and on nothing else."""
+    text = "/".join([str(seed), *map(str, labels)]).encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
+
+
+class TrainerNode:
+    """One trainer; all its methods run on the scheduler's loop."""
+
+    def __init__(self, parts: TrainerParts, join: Join | None = None) -> None:
+        self._parts = parts
+        self._role = rules.TrainerRole(parts.identity.public_key, join)
+        self._current: Train | None = None
+        self._diverged_base = -1
+        self._local: tuple[int, Vector] | None = None
+        self._residuals: tuple[Vector | None, Vector | None] = (None, None)
+
+    @property
+    def _state(self) -> ChainState:
+        return self._parts.follower.state
+
+    def on_own_header(self, header: UpdateHeader) -> None:
+        """Remember a header that was signed before a restart, so that it is never signed twice (ROUND-2)."""
+        self._role = rules.on_published(self._role, header)
+
+    def step(self) -> bool:
+        """Start what is owed and not under way; return whether the chain moved."""
+        for duty in rules.get_duties(self._role, self._state):
+            if isinstance(duty, Publish) and isinstance(duty.message, Join):
+                return self._parts.follower.publish(encode_record(sign(duty.message, self._parts.identity)))
+            if isinstance(duty, Train) and self._is_free(duty):
+                self._start(duty)
+        return False
+
+    def _is_free(self, duty: Train) -> bool:
+        """A training whose base has become too old is given up for the new one."""
+        if duty.base_height == self._diverged_base:
+            return False
+        current = self._current
+        return current is None or not is_base_allowed(self._state.params.sync, current.base_height, self._state.height)
+
+    def _start(self, duty: Train) -> None:
+        self._current = duty
+        parts = self._parts
+        start = None
+        if duty.k > 0 and self._local is not None and self._local[0] == duty.base_height:
+            start = self._local[1]
+        if duty.k == 0:  # updates from one base are cumulative, so all of them start from one residual
+            self._residuals = (self._residuals[1], self._residuals[1])
+        residual = self._residuals[0]
+        state = self._state
+        duration_ms = parts.durations.draw(
+            parts.durations.train_ms, parts.identity.public_key.hex(), duty.base_height, duty.k
+        )
+        parts.scheduler.submit(
+            lambda: self._train(duty, state, start, residual),
+            duration_ms,
+            lambda result: self._on_trained(duty, result),
+        )
+
+    def _train(self, duty: Train, state: ChainState, start: Vector | None, residual: Vector | None) -> LocalResult:
+        """Train and encode; runs beside the loop, so it reads only what cannot change."""
+        parts = self._parts
+        base = parts.engine.get_view(duty.model).vector
+        seed = derive_seed(parts.seed, "train", parts.index, duty.base_height, duty.k)
+        vector = parts.engine.train(base if start is None else start, parts.shard, parts.settings, seed)
+        delta = vector - base
+        if parts.attack is not None:
+            rng = np.random.Generator(np.random.PCG64(derive_seed(seed, "attack")))
+            delta = parts.attack.poison_update(delta, rng, parts.index)
+        try:
+            encoded, root = parts.engine.encode(delta, residual)
+        except PayloadFault:
+            if parts.attack is None:
+                return LocalResult(None, vector, residual)
+            encoded, root = parts.engine.encode_garbage()
+        header = UpdateHeader(
+            chain=state.chain,
+            trainer=parts.identity.public_key,
+            base_height=duty.base_height,
+            k=duty.k,
+            num_examples=len(parts.shard),
+            codec=state.params.codec,
+            norm=encoded.norm,
+            payload_root=root,
+            num_chunks=len(encoded.chunks),
+            size_bytes=sum(map(len, encoded.chunks)),
+        )
+        return LocalResult(Payload(sign(header, parts.identity), encoded.chunks), vector, encoded.residual)
+
+    def _on_trained(self, duty: Train, result: LocalResult) -> None:
+        if duty is not self._current:
+            return
+        self._current = None
+        if result.payload is None:
+            self._diverged_base = duty.base_height
+            return
+        self._local = (duty.base_height, result.vector)
+        self._residuals = (self._residuals[0], result.residual)
+        self._role = rules.on_published(self._role, result.payload.header)
+        self._parts.publish(result.payload)
