@@ -84,7 +84,9 @@ class ModelReplay:
             payloads[decision.update] = payload
 
         try:
-            model = self._engine.aggregate(block.body, self.model, lambda update, _: self._engine.check(payloads[update]))
+            model = self._engine.aggregate(
+                block.body, self.model, lambda update, _: self._engine.check(payloads[update])
+            )
         except ProtocolError as error:
             raise VerificationError(block.height, error.rule, str(error)) from error
         self._require_result(block, self._engine.compute_digest(model))
