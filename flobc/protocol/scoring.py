@@ -8,18 +8,23 @@ LOSS_LIMIT = 10**15
 """What a loss that is not finite, or absurdly large, counts as; in 1e-6 units."""
 
 
-def compute_score(params: ScoringParams, base: tuple[int, int], candidate: tuple[int, int]) -> int:
+def compute_score(params: ScoringParams, unit_loss: int, base: tuple[int, int], candidate: tuple[int, int]) -> int:
     """Return a validator's score of an update in 1e-6 units: positive when the candidate is better.
 
     **Units**: both evaluations are (loss, accuracy) in 1e-6 units on the validator's own shard.
-    ``loss``: relative decrease of the loss; ``accuracy``: difference of the accuracies; clipped to
-    +-1,000,000 and rounded to ``score_step``, a half away from zero, so that shards leak less.
+    ``loss``: decrease of the loss in units of the untrained model's, or of the base's where that is
+    larger; ``accuracy``: difference of the accuracies. Clipped to +-1,000,000 and rounded to
+    ``score_step``, a half away from zero, so that shards leak less.
+
+    The unit is fixed for a chain because a decrease relative to the base's own loss grows without
+    bound as the model gets good: then every honest local overfit looks like an attack.
     """
     if params.metric == "accuracy":
         raw = candidate[1] - base[1]
     else:
         loss = min(base[0], LOSS_LIMIT)
-        raw = _round_ratio(SCORE_ONE * (loss - min(candidate[0], LOSS_LIMIT)), max(loss, params.loss_floor))
+        unit = max(loss, min(unit_loss, LOSS_LIMIT), params.loss_floor)
+        raw = _round_ratio(SCORE_ONE * (loss - min(candidate[0], LOSS_LIMIT)), unit)
     step = params.score_step
     limit = SCORE_ONE // step * step
     return max(-limit, min(limit, _round_ratio(raw, step) * step))

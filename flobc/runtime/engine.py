@@ -108,11 +108,12 @@ class LearningEngine:
     def evaluate_candidate(
         self, base: bytes, update: bytes, header: UpdateHeader, examples: Examples
     ) -> tuple[int, int]:
-        """Return (loss, accuracy) of base + update in 1e-6 units; the payload must have been checked."""
+        """Return (loss, accuracy) of base + probed update in 1e-6 units; the payload must have been checked (ROUND-6)."""
 
         def build() -> Vector:
             decoded = self.check(update, header).update
-            return self.grid.candidate(self.get_view(base).model, decoded)
+            shift = self.genesis.params.scoring.probe_shift
+            return self.grid.candidate(self.get_view(base).model, decoded >> shift if shift and decoded is not None else decoded)
 
         return to_micros(self.task.evaluate(self._candidates.get(update, build), examples))
 

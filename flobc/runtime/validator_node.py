@@ -156,7 +156,7 @@ class ValidatorNode:
         if fault is not Fault.NONE:
             return rules.build_fault_vote(duty.update, fault, elapsed_ms)
         candidate = engine.evaluate_candidate(base.model, duty.update, header, self._parts.shard)
-        score = compute_score(scoring, (base.report.loss, base.report.accuracy), candidate)
+        score = compute_score(scoring, duty.unit_loss, (base.report.loss, base.report.accuracy), candidate)
         return rules.build_score_vote(duty.update, score, elapsed_ms)
 
     def _on_vote(self, vote: Vote) -> None:

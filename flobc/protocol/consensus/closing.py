@@ -237,8 +237,11 @@ def _close(state: ChainState, closing: Closing) -> ChainState:
     decisions = tuple(_weigh(state, judged))
     pairs = list(zip(decisions, (item for _, item in judged), strict=True))
     credited = _credit_trust(state, list(decisions), core.height + 1)
-    next_core = _open_next_round(state, credited, pairs)
     reports = [report for _, report in sorted(core.reports.items())]
+    loss = compute_lower_median([report.loss for report in reports]) if reports else None
+    next_core = _open_next_round(state, credited, pairs)
+    if core.initial_loss is None:
+        next_core = replace(next_core, initial_loss=loss)
     template = Header(
         chain=state.chain,
         height=core.height + 1,
@@ -252,7 +255,7 @@ def _close(state: ChainState, closing: Closing) -> ChainState:
         model=NO_DIGEST,
         closing=closing,
         step=core.step,
-        loss=compute_lower_median([report.loss for report in reports]) if reports else None,
+        loss=loss,
         accuracy=compute_lower_median([report.accuracy for report in reports]) if reports else None,
     )
     body = Body(

@@ -69,7 +69,8 @@ class CoreState:
     """The hashed part: the state after the last closing record plus what came since (CHAIN-10).
 
     ``height`` is the last *closed* block's; the open round makes ``height + 1``. ``norm_bounds``
-    maps a base height to the largest norm (grid units) of updates from it.
+    maps a base height to the largest norm (grid units) of updates from it, ``initial_loss`` is
+    the validators' median loss of the untrained model, the unit of all scores (ROUND-6).
     """
 
     height: U64
@@ -80,6 +81,7 @@ class CoreState:
     pending: dict[Digest, PendingUpdate]
     known: dict[bytes, KnownHeader]
     norm_bounds: dict[U64, U64]
+    initial_loss: I64 | None
     reports: dict[Key, BaseReport]
     timeouts: tuple[Key, ...]
     step: U32
@@ -210,6 +212,7 @@ def build_initial_state(genesis: Genesis) -> ChainState:
         pending={},
         known={},
         norm_bounds={0: genesis.params.aggregation.norm_cap},
+        initial_loss=None,
         reports={},
         timeouts=(),
         step=0,

@@ -41,13 +41,14 @@ class EvaluateBase:
 class ScoreUpdate:
     """Check a complete payload and evaluate base + update on the own shard.
 
-    ``norm_bound`` is in grid units, 0 for none.
+    ``norm_bound`` is in grid units, 0 for none; ``unit_loss`` in 1e-6 units.
     """
 
     update: bytes
     header: UpdateHeader
     base: BaseEvaluation
     norm_bound: int
+    unit_loss: int
 
 
 @dataclass(frozen=True)

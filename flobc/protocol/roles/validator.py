@@ -205,7 +205,8 @@ def _get_scoring_duties(role: ValidatorRole, state: ChainState) -> list[Duty]:
         if update in role.votes or base is None or not _is_open(state, update, header):
             continue
         bound = state.core.norm_bounds.get(header.base_height, 0)
-        waiting.setdefault(header.trainer, []).append(ScoreUpdate(update, header, base, bound))
+        unit_loss = base.report.loss if state.core.initial_loss is None else state.core.initial_loss
+        waiting.setdefault(header.trainer, []).append(ScoreUpdate(update, header, base, bound, unit_loss))
     queues = [waiting[trainer] for trainer in sorted(waiting)]
     turns = max((len(queue) for queue in queues), default=0)
     return [queue[turn] for turn in range(turns) for queue in queues if turn < len(queue)]
