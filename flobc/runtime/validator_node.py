@@ -176,7 +176,7 @@ class ValidatorNode:
         if isinstance(message, Seal):
             message = self._seal(message)
         elif isinstance(message, Signed):
-            message = sign(message, self._parts.identity)  # type: ignore[type-var]
+            message = sign(message, self._parts.identity)
         record = encode_record(message)
         if record in self._refused:
             return False
