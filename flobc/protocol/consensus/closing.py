@@ -142,20 +142,8 @@ def _weigh(state: ChainState, judged: list[tuple[Decision, PendingUpdate]]) -> l
 
 
 def _credit_trust(state: ChainState, decisions: list[Decision], height: int) -> CoreState:
-    """Apply the trust policy; a convicted trainer counts as one fault whatever else it sent (TRUST)."""
-    per_update = state.params.trust.policy == "flobc"
-    chosen: dict[bytes, Decision] = {}
-    for item in decisions:
-        rank = (item.reason is Reason.ACCEPTED, item.reason is Reason.FAULT, item.base_height, item.k)
-        other = chosen.get(item.trainer)
-        if other is None or rank > (
-            other.reason is Reason.ACCEPTED,
-            other.reason is Reason.FAULT,
-            other.base_height,
-            other.k,
-        ):
-            chosen[item.trainer] = item
-    credited = [item for item in decisions if per_update or chosen[item.trainer] is item]
+    """Apply the trust policy; a convicted trainer counts as one fault whatever else it sent (ROUND-12)."""
+    convicted = state.core.convicted
     results = [
         Scored(
             trainer=item.trainer,
@@ -163,17 +151,15 @@ def _credit_trust(state: ChainState, decisions: list[Decision], height: int) -> 
             score=item.score,
             staleness=item.staleness,
             discount=item.discount,
-            fault=item.reason is Reason.FAULT or item.trainer in state.core.convicted,
-            accepted=item.reason is Reason.ACCEPTED and item.trainer not in state.core.convicted,
+            fault=item.reason is Reason.FAULT,
+            accepted=item.reason not in (Reason.FAULT, Reason.LOW_SCORE),
             used=item.weight > 0,
         )
-        for item in credited
+        for item in decisions
+        if item.trainer not in convicted
     ]
-    seen = {item.trainer for item in results}
     results += [
-        Scored(key, state.core.height, -SCORE_ONE, 0, 0, fault=True, accepted=False, used=False)
-        for key in state.core.convicted
-        if key not in seen
+        Scored(key, state.core.height, -SCORE_ONE, 0, 0, fault=True, accepted=False, used=False) for key in convicted
     ]
     return replace(state.core, trust=credit(state.params.trust, state.core.trust, results, height))
 
