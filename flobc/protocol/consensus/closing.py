@@ -20,6 +20,7 @@ from flobc.protocol.consensus.state import (
     ChainState,
     ClosedRound,
     CoreState,
+    KnownHeader,
     PendingUpdate,
     build_round_view,
     get_active_trainers,
@@ -58,26 +59,33 @@ def _count_votes(update: PendingUpdate) -> CountedVotes:
     )
 
 
-def _judge(state: ChainState, update: PendingUpdate, owns_payload: bool) -> tuple[Reason, Fault, int]:
-    """Return reason, fault and score of a decided update, before superseding (ROUND-10)."""
+def _judge(state: ChainState, update: PendingUpdate) -> tuple[Reason, Fault, int]:
+    """Return reason, fault and score of a decided update by its votes alone (ROUND-10)."""
     score = compute_lower_median([vote.score for vote in update.votes.values()])
     faults = [int(vote.fault) for vote in update.votes.values() if vote.fault is not Fault.NONE]
     if 2 * len(faults) > len(update.votes):
         return Reason.FAULT, Fault(compute_lower_median(faults)), -SCORE_ONE
-    if not owns_payload:
-        return Reason.DUPLICATE, Fault.NONE, score
     if score < -state.params.scoring.accept_tolerance:
         return Reason.LOW_SCORE, Fault.NONE, score
     return Reason.ACCEPTED, Fault.NONE, score
 
 
-def _get_payload_owners(core: CoreState) -> dict[bytes, bytes]:
-    """Return, per payload root, the update whose header entered the log first (ROUND-11)."""
-    owners: dict[bytes, tuple[int, bytes]] = {}
-    for known in core.known.values():
-        claim = (known.position, known.update)
-        owners[known.payload_root] = min(claim, owners.get(known.payload_root, claim))
-    return {root: update for root, (_, update) in owners.items()}
+def _mark_copies(core: CoreState, decisions: list[Decision], roots: dict[bytes, bytes]) -> list[Decision]:
+    """Let one acceptable update per payload through: the earlier block's, then the log's earlier one (ROUND-11).
+
+    Only acceptable updates own a payload. A header costs its sender nothing, so if the first header
+    in the log did, one that no payload ever follows would silence the update it copied.
+    """
+    owned = {known.payload_root for known in core.known.values() if known.accepted_height is not None}
+    marked = []
+    for item in decisions:
+        root = roots[item.update]
+        if item.reason is not Reason.ACCEPTED:
+            marked.append(item)
+            continue
+        marked.append(replace(item, reason=Reason.DUPLICATE) if root in owned else item)
+        owned.add(root)
+    return marked
 
 
 def _supersede(decisions: list[Decision]) -> list[Decision]:
@@ -96,7 +104,7 @@ def _supersede(decisions: list[Decision]) -> list[Decision]:
 
 def _decide_updates(state: ChainState) -> list[tuple[Decision, PendingUpdate]]:
     """Judge every decided update in log order, weights not yet set (ROUND-9..ROUND-11)."""
-    core, owners = state.core, _get_payload_owners(state.core)
+    core = state.core
     decided = sorted(
         ((update, item) for update, item in core.pending.items() if is_decided(state, item)),
         key=lambda pair: (pair[1].position, pair[0]),
@@ -104,7 +112,7 @@ def _decide_updates(state: ChainState) -> list[tuple[Decision, PendingUpdate]]:
     decisions = []
     for update, item in decided:
         header = item.header
-        reason, fault, score = _judge(state, item, owners[header.payload_root] == update)
+        reason, fault, score = _judge(state, item)
         staleness = core.height - header.base_height
         decisions.append(
             Decision(
@@ -121,7 +129,9 @@ def _decide_updates(state: ChainState) -> list[tuple[Decision, PendingUpdate]]:
                 votes=compute_digest(_count_votes(item)),
             )
         )
-    return list(zip(_supersede(decisions), (item for _, item in decided), strict=True))
+    roots = {update: item.header.payload_root for update, item in decided}
+    marked = _supersede(_mark_copies(core, decisions, roots))
+    return list(zip(marked, (item for _, item in decided), strict=True))
 
 
 def _weigh(state: ChainState, judged: list[tuple[Decision, PendingUpdate]]) -> list[Decision]:
@@ -179,6 +189,17 @@ def _update_norm_bounds(state: ChainState, used: list[tuple[Decision, PendingUpd
     return {**kept, core.height + 1: bound}
 
 
+def _update_known(state: ChainState, judged: list[tuple[Decision, PendingUpdate]]) -> dict[bytes, KnownHeader]:
+    """Return the headers still within the window, those of acceptable updates marked as owners (ROUND-11)."""
+    height = state.core.height + 1
+    owners = {item.update for item, _ in judged if item.reason in (Reason.ACCEPTED, Reason.SUPERSEDED)}
+    return {
+        key: replace(known, accepted_height=height) if known.update in owners else known
+        for key, known in state.core.known.items()
+        if is_base_allowed(state.params.sync, known.base_height, height)
+    }
+
+
 def _open_next_round(state: ChainState, core: CoreState, judged: list[tuple[Decision, PendingUpdate]]) -> CoreState:
     """Return the core for the next round: decided and too stale updates leave, counters start anew (ROUND-12)."""
     height = core.height + 1
@@ -204,7 +225,7 @@ def _open_next_round(state: ChainState, core: CoreState, judged: list[tuple[Deci
             and is_base_allowed(sync, item.header.base_height, height)
             and item.header.base_height > trainers[item.header.trainer].last_used_base
         },
-        known={key: known for key, known in core.known.items() if is_base_allowed(sync, known.base_height, height)},
+        known=_update_known(state, judged),
         norm_bounds=_update_norm_bounds(state, used),
         reports={},
         timeouts=(),
