@@ -122,9 +122,7 @@ def measure(workload: Workload, keys: list[str], repeats: int) -> dict[str, list
 def _aggregate(strategy: FedAvg, replies: list[Message]) -> ArrayRecord:
     aggregated, _ = strategy.aggregate_train(1, replies)
     if aggregated is None:
-        raise SystemExit(
-            f"{type(strategy).__name__} gave no arrays for {len(replies)} replies; expected one."
-        )
+        raise SystemExit(f"{type(strategy).__name__} gave no arrays for {len(replies)} replies; expected one.")
     return aggregated
 
 

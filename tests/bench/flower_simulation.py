@@ -86,9 +86,7 @@ def run_phase(options: argparse.Namespace, grid: Grid, phase: Phase) -> None:
         if server_round == options.rounds:
             phase.model = record["weights"].numpy()
 
-    strategy = FedAvg(
-        fraction_evaluate=0.0, min_train_nodes=options.clients, min_available_nodes=options.clients
-    )
+    strategy = FedAvg(fraction_evaluate=0.0, min_train_nodes=options.clients, min_available_nodes=options.clients)
     strategy.start(
         grid=grid,
         initial_arrays=ArrayRecord({"weights": Array(arrays.build_weights(options.parameters))}),
@@ -102,15 +100,11 @@ def check_model(options: argparse.Namespace, phase: Phase) -> None:
     """Stop unless every client took part in every round: a lost reply would make a round look fast."""
     if phase.model is None:
         raise SystemExit(f"Flower's simulation ended before round {options.rounds}; its log above says why.")
-    step = np.mean(
-        [arrays.build_perturbation(client, options.parameters) for client in range(options.clients)], axis=0
-    )
+    step = np.mean([arrays.build_perturbation(client, options.parameters) for client in range(options.clients)], axis=0)
     expected = arrays.build_weights(options.parameters) + options.rounds * step
     error = float(np.abs(phase.model - expected).max())
     if error > 1e-5:
-        raise SystemExit(
-            f"Flower's model is {error:.2g} away from the mean of all {options.clients} clients."
-        )
+        raise SystemExit(f"Flower's model is {error:.2g} away from the mean of all {options.clients} clients.")
 
 
 def parse_options() -> argparse.Namespace:

@@ -146,9 +146,7 @@ def parse_report(bench: str, output: str) -> dict[str, object]:
     try:
         report = json.loads(output[output.index("{") :])
     except ValueError as error:
-        raise BenchError(
-            f"{bench} is not measured: expected one JSON object, found {output[:80]!r}."
-        ) from error
+        raise BenchError(f"{bench} is not measured: expected one JSON object, found {output[:80]!r}.") from error
     return dict(report)
 
 
