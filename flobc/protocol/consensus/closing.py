@@ -35,6 +35,7 @@ from flobc.protocol.trust.state import Scored
 from flobc.protocol.trust.weights import Submission, compute_weights
 
 PPM = 1_000_000
+MAX_NORM = 2**64 - 1
 
 
 def compute_lower_median(values: list[int]) -> int:
@@ -175,12 +176,17 @@ def _credit_trust(state: ChainState, decisions: list[Decision], height: int) -> 
 
 
 def _update_norm_bounds(state: ChainState, used: list[tuple[Decision, PendingUpdate]]) -> dict[int, int]:
-    """Return the bounds per base height, the new height's from this block's accepted norms (ROUND-7)."""
+    """Return the bounds per base height, the new height's from this block's accepted norms (ROUND-7).
+
+    A bound falls by half a block at most and never to 0, which would mean none: otherwise one round of
+    tiny updates would turn every honest update of the next into a fault.
+    """
     core, params = state.core, state.params
     bound = core.norm_bounds[core.height]
     factor = params.aggregation.norm_factor_ppm
     if used and factor:
-        bound = compute_lower_median([item.header.norm for _, item in used]) * factor // PPM
+        median = compute_lower_median([item.header.norm for _, item in used])
+        bound = min(max(median * factor // PPM, bound // 2, 1), MAX_NORM)
     kept = {
         height: value
         for height, value in core.norm_bounds.items()
