@@ -45,10 +45,10 @@ def root_of_hashes(hashes: Sequence[bytes]) -> bytes:
 def inclusion_proof(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     """The sibling hashes from the leaf at ``index`` up to the root.
 
-    **Raises** LocalProtocolError (rule ``WIRE-MERKLE``) if there is no such leaf.
+    **Raises** LocalProtocolError (rule ``WIRE-14``) if there is no such leaf.
     """
     if not 0 <= index < len(leaves):
-        raise LocalProtocolError("WIRE-MERKLE", f"a leaf index below {len(leaves)}", str(index))
+        raise LocalProtocolError("WIRE-14", f"a leaf index below {len(leaves)}", str(index))
     level = [leaf_hash(leaf) for leaf in leaves]
     proof = []
     while len(level) > 1:
