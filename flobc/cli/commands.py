@@ -6,7 +6,7 @@ import importlib
 from argparse import Namespace
 from collections.abc import Callable
 
-from flobc.cli.options import GROUPS, PRESET_NAMES
+from flobc.cli.options import GROUPS, PRESET_NAMES, read_options
 from flobc.cli.parser import (
     CommandParser,
     Commands,
@@ -28,6 +28,12 @@ def lazily(module: str, function: str = "execute") -> Callable[[Namespace], int]
     return execute
 
 
+def execute_run(arguments: Namespace) -> int:
+    """Read the options of ``flobc run`` before anything is loaded, so that a mistake is named at once."""
+    arguments.given = read_options(vars(arguments))
+    return lazily("run")(arguments)
+
+
 def build_parser() -> CommandParser:
     """Return the parser of the whole program."""
     root = build_root()
@@ -45,7 +51,7 @@ def build_parser() -> CommandParser:
 
 def add_run(commands: Commands) -> None:
     """Add ``flobc run`` with the options of the table."""
-    command = commands.add("run", lazily("run"), "train a model among trainers and validators in this process")
+    command = commands.add("run", execute_run, "train a model among trainers and validators in this process")
     command.usage = "flobc run [OPTIONS]"
     add_option(command, command, "--preset", metavar="|".join(PRESET_NAMES), help="starting point; see flobc presets")
     for title, options in GROUPS.items():

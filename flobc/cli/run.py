@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flobc.cli.archives import check_chain
 from flobc.cli.live import build_progress
-from flobc.cli.options import Given, apply_options, find_conflict, read_options
+from flobc.cli.options import Given, apply_options, find_conflict
 from flobc.cli.output import Talk, print_json
 from flobc.cli.places import check_run_place, claim_run, get_data_directory, list_runs, move_aside
 from flobc.cli.summary import build_summary, describe_summary, print_summary
@@ -46,8 +46,7 @@ def execute(arguments: Namespace) -> int:
     """Run and print the summary; returns the exit code."""
     started_s = time.monotonic()
     talk = Talk(arguments.quiet)
-    given = read_options(vars(arguments))
-    plan = build_plan(given, arguments.dir, anew=arguments.new, talk=talk)
+    plan = build_plan(arguments.given, arguments.dir, anew=arguments.new, talk=talk)
     check_settings(plan.settings)
     with prepare_directory(plan) as (root, moved):
         progress, shown = build_progress(talk, describe_opening(plan.settings, root, moved))

@@ -12,6 +12,7 @@ from typing import Any
 from flobc.adapters.memory import MemoryBlocks, MemoryLog, MemoryModels, MemoryPayloads, MemorySeals
 from flobc.composition.embedded import EmbeddedRun, Stores
 from flobc.composition.genesis import Federation, build_federation, build_shards
+from flobc.composition.presets import get_preset
 from flobc.composition.reports import Observer, RoundReport, SilentObserver, TestReport, get_trust_shares
 from flobc.composition.run_directory import (
     append_test,
@@ -56,7 +57,7 @@ class RunResult:
 def run(
     settings: RunSettings | None = None,
     *,
-    task: Task | None = None,
+    task: Task | str | None = None,
     directory: Path | str | None = None,
     observer: Observer | None = None,
     **overrides: Any,
@@ -64,12 +65,14 @@ def run(
     """Train a model on a verified chain in this process and return the result.
 
     ``settings`` (default: the ``default`` preset) may be refined by keyword: ``run(trainers=3,
-    rounds=5)``. ``task`` overrides the settings' task name with an object. With ``directory`` the
+    rounds=5)``. ``task`` is a name or an object, which stands for the settings' name. With ``directory`` the
     run is durable there, and a killed run goes on where it stopped; without, it lives in memory.
 
     **Raises** UsageError when the settings are impossible, DataError when data is missing.
     """
-    settings = dataclasses.replace(settings or RunSettings(), **overrides)
+    if isinstance(task, str):
+        overrides["task"], task = task, None
+    settings = dataclasses.replace(settings or get_preset("default"), **overrides)
     validate_settings(settings)
     set_device(settings.device)
     task = task or get_task(settings.task)
