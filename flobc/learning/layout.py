@@ -18,7 +18,7 @@ INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 def _bound(value: float | None, fraction_bits: int, default: int) -> int:
     if value is None:
         return default
-    return max(INT32_MIN, min(INT32_MAX, int(math.floor(value * 2**fraction_bits + 0.5))))
+    return max(INT32_MIN, min(INT32_MAX, math.floor(value * 2.0**fraction_bits + 0.5)))
 
 
 def _build_tensor(tensor: TensorInfo) -> TensorSpec:

@@ -174,7 +174,8 @@ def validate_genesis(genesis: Genesis) -> None:
         raise UsageError("Admission by allowlist with no trainers would admit nobody; name at least one trainer.")
     if len(genesis.trainers) > admission.max_trainers:
         raise UsageError(
-            f"The genesis names {len(genesis.trainers)} trainers, but max_trainers is {admission.max_trainers}; raise it."
+            f"The genesis names {len(genesis.trainers)} trainers, but max_trainers is {admission.max_trainers}; "
+            "raise it."
         )
     validate_sync_params(genesis.params.sync)
     validate_trust_params(genesis.params.trust)
