@@ -84,7 +84,7 @@ BAD = [
     ("run --dir damaged", "is damaged"),
     ("run --dir=", "--dir must be a path"),
     ("status", "There is no run in"),
-    ("status nowhere", "no run"),
+    ("status nowhere", "There is no"),
     ("status one --dir two", "give one of one and two"),
     ("status damaged", "is damaged"),
     ("blocks --from 0 full", "--from must be a whole number from 1"),
