@@ -52,7 +52,7 @@ def build_prototype() -> RunSettings:
         ),
         trust=TrustParams(policy="flobc"),
         weights=WeightParams(alpha_halves=0, min_mass_ppm=PPM, max_share_ppm=PPM),
-        scoring=ScoringParams(metric="accuracy", score_step=1, accept_tolerance=PPM),
+        scoring=ScoringParams(metric="accuracy", score_step=1, accept_tolerance=PPM, probe_shift=0),
         aggregation=AggregationParams(norm_factor_ppm=0),
         codec="float32",
     )

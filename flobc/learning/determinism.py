@@ -102,6 +102,11 @@ class SeededRandomness(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return self._native_dropout(*args, **kwargs)
         return _with_generator(func)(*args, **kwargs, generator=self.generator)
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Otherwise entering the mode imports torch's compiler, which takes seconds and is not used here.
+        return False
+
     def _native_dropout(self, features: Tensor, p: float, train: bool | None) -> tuple[Tensor, Tensor]:
         if train is False:
             return features.clone(), torch.ones_like(features, dtype=torch.bool)

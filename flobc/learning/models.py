@@ -45,9 +45,10 @@ def build_mlp(features: int, hidden: tuple[int, ...], classes: int) -> nn.Module
 def build_paper_cnn() -> nn.Module:
     """Build the CNN of the published prototype: 608,338 parameters, on (N, 1, 28, 28) images.
 
-    The convolution has no activation, as in the original. **Source**: FLoBC, arXiv 2112.11873.
+    The convolution has no activation and initial values are Glorot's, as in the original.
+    **Source**: FLoBC, arXiv 2112.11873; Glorot and Bengio 2010.
     """
-    return nn.Sequential(
+    model = nn.Sequential(
         nn.Conv2d(1, 28, 3),  # (N, 28, 26, 26)
         MaxPool2(),  # (N, 28, 13, 13)
         nn.Flatten(),  # (N, 4732)
@@ -58,6 +59,12 @@ def build_paper_cnn() -> nn.Module:
         nn.Dropout(0.2),
         nn.Linear(16, 10),
     )
+    for layer in model:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    return model
 
 
 def build_small_cnn(classes: int = 10) -> nn.Module:

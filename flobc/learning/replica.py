@@ -73,7 +73,11 @@ def read_vector(module: nn.Module, info: ModelInfo) -> Vector:
 
 
 class Replica:
-    """A module whose vector is loaded and read by one copy, because its tensors are views of it."""
+    """A module whose vector is loaded and read by one copy, because its tensors are views of it.
+
+    ``trained`` are the stretches of the vector that are learnt and ``gradients`` theirs in
+    ``gradient``, which is as long as the vector.
+    """
 
     def __init__(self, builder: ModelBuilder, info: ModelInfo, device: torch.device) -> None:
         # Frozen tensors must be alike on every node, so a replica always starts from the same seed.
@@ -81,13 +85,16 @@ class Replica:
         self._slot = GeneratorSlot()
         replace_dropout(self.module, self._slot)
         self.flat = torch.empty(info.size, dtype=torch.float32, device=device)
+        self.gradient = torch.zeros_like(self.flat)
         self._host = self.flat.numpy() if device.type == "cpu" else None
         self._buffers = self._attach(info)
-        self.parameters = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+        runs = _find_trained_runs(info)
+        self.trained = [self.flat[start:stop] for start, stop in runs]
+        self.gradients = [self.gradient[start:stop] for start, stop in runs]
         self.draws_from_torch: bool | None = None
 
     def _attach(self, info: ModelInfo) -> list[tuple[nn.Module, str, Tensor]]:
-        """Make every tensor of the vector a view of ``flat``; return the buffers with their owners."""
+        """Make every tensor of the vector, and its gradient, a view; return the buffers with their owners."""
         state = self.module.state_dict(keep_vars=True)
         buffers = []
         with torch.no_grad():
@@ -96,7 +103,9 @@ class Replica:
                 view.copy_(state[tensor.name])
                 # ``data`` is set, not the attribute, so that tied tensors stay tied.
                 state[tensor.name].data = view
-                if tensor.kind == "buffer":
+                if tensor.kind == "train":
+                    state[tensor.name].grad = self.gradient[start:stop].view(tensor.shape)
+                else:
                     owner, _, leaf = tensor.name.rpartition(".")
                     buffers.append((self.module.get_submodule(owner), leaf, state[tensor.name]))
         return buffers
@@ -142,3 +151,16 @@ class Replica:
                 yield mode
         finally:
             self._slot.generator = None
+
+
+def _find_trained_runs(info: ModelInfo) -> list[tuple[int, int]]:
+    """Return the places ``[start, stop)`` of the learnt tensors, neighbours joined."""
+    runs: list[tuple[int, int]] = []
+    for tensor, start, stop in info.layout:
+        if tensor.kind != "train":
+            continue
+        if runs and runs[-1][1] == start:
+            runs[-1] = (runs[-1][0], stop)
+        else:
+            runs.append((start, stop))
+    return runs

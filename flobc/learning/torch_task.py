@@ -16,6 +16,7 @@ from torch.nn import functional
 from flobc.errors import DataError, UsageError
 from flobc.learning.determinism import build_generator
 from flobc.learning.device import get_device
+from flobc.learning.optimizers import build_optimizer
 from flobc.learning.replica import ModelBuilder, Replica, build_module, describe_module, read_vector
 from flobc.learning.task import (
     DataSource,
@@ -125,7 +126,6 @@ class TorchTask:
             with replica.seeded(seed + _NOISE_STREAM):
                 for batch in _iterate_batches(len(examples), settings, build_generator(seed)):
                     run.step(features, labels, batch.to(device))
-        run.release()
         return TrainResult(replica.read(), len(examples), run.mean_loss())
 
     def evaluate(self, vector: Vector, examples: Examples) -> Evaluation:
@@ -190,11 +190,12 @@ class _Run:
 
     def __init__(self, replica: Replica, objective: Objective, settings: TrainSettings) -> None:
         self._module = replica.module
-        self._parameters = replica.parameters
         self._objective = objective
+        self._gradient = replica.gradient
+        self._parameters, self._gradients = replica.trained, replica.gradients
         self._mu = settings.proximal_mu
-        self._anchors = [parameter.detach().clone() for parameter in self._parameters] if self._mu else []
-        self._optimizer = _build_optimizer(self._parameters, settings)
+        self._anchors = [parameter.clone() for parameter in self._parameters] if self._mu else []
+        self._optimizer = build_optimizer(self._parameters, self._gradients, settings)
         self._loss = torch.zeros((), dtype=torch.float64, device=replica.flat.device)
         self._seen = 0
 
@@ -202,39 +203,22 @@ class _Run:
         """Take one optimizer step on the examples whose indices are ``batch``."""
         outputs = self._module(features.index_select(0, batch))
         loss = self._objective.loss(outputs, labels.index_select(0, batch))
-        self._optimizer.zero_grad(set_to_none=True)
+        self._gradient.zero_()
         loss.backward()  # type: ignore[no-untyped-call]
-        if self._mu:
-            self._add_proximal_gradient()
-        self._optimizer.step()
-        self._loss += loss.detach().double() * len(batch)
+        with torch.no_grad():
+            if self._mu:
+                self._add_proximal_gradient()
+            self._optimizer.step()
+            self._loss += loss.double() * len(batch)
         self._seen += len(batch)
 
     def _add_proximal_gradient(self) -> None:
-        with torch.no_grad():
-            for parameter, anchor in zip(self._parameters, self._anchors, strict=True):
-                if parameter.grad is not None:
-                    parameter.grad.add_(parameter - anchor, alpha=self._mu)
-
-    def release(self) -> None:
-        """Drop the gradients: an idle replica holds no more than its vector."""
-        self._optimizer.zero_grad(set_to_none=True)
+        for parameter, gradient, anchor in zip(self._parameters, self._gradients, self._anchors, strict=True):
+            gradient.add_(parameter - anchor, alpha=self._mu)
 
     def mean_loss(self) -> float:
         """Return the mean loss of the examples seen."""
         return self._loss.item() / self._seen
-
-
-def _build_optimizer(parameters: list[torch.nn.Parameter], settings: TrainSettings) -> torch.optim.Optimizer:
-    if settings.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
-    return torch.optim.SGD(
-        parameters,
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
 
 
 def _iterate_batches(count: int, settings: TrainSettings, generator: torch.Generator) -> Iterator[Tensor]:

@@ -24,12 +24,11 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import functools
 import hashlib
 import operator
 import types
 import typing
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
 from flobc.errors import LocalProtocolError, RemoteProtocolError
@@ -232,11 +231,20 @@ def _optional(inner: _Form) -> _Form:
     return _Form(write, lambda reader: inner.read(reader) if _read_bool(reader) else None, 1)
 
 
-@functools.cache
-def _record_form(cls: Hashable, skip_last: bool = False) -> _Form:
-    record = typing.cast(Any, cls)
-    hints = typing.get_type_hints(record, include_extras=True)
-    names = [field.name for field in dataclasses.fields(record)]
+_FORMS: dict[tuple[type[Any], bool], _Form] = {}
+
+
+def _record_form(cls: type[Any], skip_last: bool = False) -> _Form:
+    """Return a dataclass's form, made once; ``skip_last`` leaves its last field out."""
+    form = _FORMS.get((cls, skip_last))
+    if form is None:
+        form = _FORMS[cls, skip_last] = _build_record_form(cls, skip_last)
+    return form
+
+
+def _build_record_form(cls: type[Any], skip_last: bool) -> _Form:
+    hints = typing.get_type_hints(cls, include_extras=True)
+    names = [field.name for field in dataclasses.fields(cls)]
     if skip_last:
         names = names[:-1]
     forms = [_form(hints[name]) for name in names]
@@ -247,7 +255,7 @@ def _record_form(cls: Hashable, skip_last: bool = False) -> _Form:
             form.write(out, getattr(value, name))
 
     def read(reader: _Reader) -> Any:
-        return record(*(form.read(reader) for form in forms))
+        return cls(*(form.read(reader) for form in forms))
 
     return _Form(write, read, sum(form.least for form in forms))
 

@@ -20,12 +20,14 @@ _LEAF_PREFIX = b"\x00"
 _NODE_PREFIX = b"\x01"
 
 
-def leaf_hash(leaf: bytes) -> bytes:
-    """The hash of one leaf: SHA-256(0x00 || leaf)."""
-    return sha256(_LEAF_PREFIX + leaf).digest()
+def leaf_hash(leaf: bytes | memoryview) -> bytes:
+    """The hash of one leaf: SHA-256(0x00 || leaf), without copying a large leaf."""
+    found = sha256(_LEAF_PREFIX)
+    found.update(leaf)
+    return found.digest()
 
 
-def merkle_root(leaves: Sequence[bytes]) -> bytes:
+def merkle_root(leaves: Sequence[bytes] | Sequence[memoryview]) -> bytes:
     """The root over the leaves in their order; SHA-256 of nothing for no leaves."""
     return root_of_hashes([leaf_hash(leaf) for leaf in leaves])
 

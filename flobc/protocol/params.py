@@ -60,13 +60,15 @@ class ModelSpec:
 class ScoringParams:
     """How validators score: which metric, how scores are rounded, and what is accepted (ROUND-6, ROUND-10).
 
-    ``loss_floor`` is the least unit that losses are measured in; all in 1e-6 units.
+    ``loss_floor`` is the least unit that losses are measured in; all in 1e-6 units. An update is
+    scored at 2^-``probe_shift`` of its size, near what it will weigh among the others.
     """
 
     metric: Literal["loss", "accuracy"] = "loss"
     score_step: U32 = 1_000
-    accept_tolerance: U32 = 100_000
+    accept_tolerance: U32 = 20_000
     loss_floor: U32 = 1_000
+    probe_shift: U8 = 2
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,20 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flobc.errors import FlobcError, LocalProtocolError, PayloadFault
-from flobc.learning.layout import build_grid, compute_model_digest
+from flobc.errors import FlobcError
 from flobc.learning.task import Evaluation, Examples, Task, TrainSettings
-from flobc.numerics.aggregate import RuleSpec, apply_rule
-from flobc.numerics.codecs import EncodedUpdate, decode_update, encode_update
-from flobc.numerics.fixed_point import norm
+from flobc.numerics.codecs import EncodedUpdate, encode_update
 from flobc.ports.models import ModelStore
 from flobc.ports.payloads import Payload, PayloadStore
-from flobc.protocol.chain.block import Reason
 from flobc.protocol.consensus.state import ClosedRound
 from flobc.protocol.merkle import leaf_hash, root_of_hashes
-from flobc.protocol.messages import Fault, UpdateHeader
-from flobc.protocol.params import SCORE_ONE, AggregationParams, Genesis
+from flobc.protocol.messages import UpdateHeader
+from flobc.protocol.params import SCORE_ONE, Genesis
 from flobc.protocol.scoring import LOSS_LIMIT
+from flobc.runtime.aggregation import CheckedPayload, UpdateEngine, get_used
 from flobc.runtime.cache import ByteBoundedMemo
 
 Vector = NDArray[np.float32]
@@ -44,14 +41,6 @@ class ModelView:
     vector: Vector
 
 
-@dataclass(frozen=True)
-class CheckedPayload:
-    """An update's decoded grid values, or the fault that makes them worthless."""
-
-    update: Model | None
-    fault: Fault
-
-
 def to_micros(evaluation: Evaluation) -> tuple[int, int]:
     """Return (loss, accuracy) in 1e-6 units; a loss that is not finite counts as the largest (ROUND-6)."""
     loss, accuracy = evaluation.loss, evaluation.accuracy
@@ -60,19 +49,14 @@ def to_micros(evaluation: Evaluation) -> tuple[int, int]:
     return max(0, micros), round(accuracy * SCORE_ONE) if np.isfinite(accuracy) else 0
 
 
-def build_rule(params: AggregationParams, num_updates: int) -> RuleSpec:
-    """Return the aggregation rule for a round with ``num_updates`` used updates."""
-    byzantine = params.byzantine_ppm * num_updates // SCORE_ONE
-    return RuleSpec(params.rule, byzantine=byzantine, trim_ppm=params.trim_ppm, selected=params.selected)
-
-
 class LearningEngine:
     """Everything a node computes with tensors, for one chain. Thread-safe."""
 
     def __init__(self, task: Task, genesis: Genesis, models: ModelStore, payloads: PayloadStore) -> None:
         self.task = task
         self.genesis = genesis
-        self.grid = build_grid(genesis.model)
+        self._updates = UpdateEngine(genesis)
+        self.grid = self._updates.grid
         self._models = models
         self._payloads = payloads
         self._views: ByteBoundedMemo[ModelView] = ByteBoundedMemo(
@@ -111,7 +95,8 @@ class LearningEngine:
         size, width = self.grid.size, self.genesis.model.chunk_size
         chunks = tuple(b"\xff" * min(width, size - start) for start in range(0, size, width))
         digests = tuple(leaf_hash(chunk) for chunk in chunks)
-        return EncodedUpdate(chunks, np.zeros(0, np.int32), 0, None, digests), root_of_hashes(digests)
+        encoded = EncodedUpdate(chunks, np.zeros(0, np.int32), 0, None, digests)
+        return encoded, root_of_hashes(digests)
 
     def train(self, vector: Vector, examples: Examples, settings: TrainSettings, seed: int) -> Vector:
         """Return the vector after local training."""
@@ -124,11 +109,12 @@ class LearningEngine:
     def evaluate_candidate(
         self, base: bytes, update: bytes, header: UpdateHeader, examples: Examples
     ) -> tuple[int, int]:
-        """Return (loss, accuracy) of base + update in 1e-6 units; the payload must have been checked."""
+        """Return (loss, accuracy) of base + probed update in 1e-6 units (ROUND-6); call ``check`` first."""
 
         def build() -> Vector:
             decoded = self.check(update, header).update
-            return self.grid.candidate(self.get_view(base).model, decoded)
+            probe = None if decoded is None else decoded >> self.genesis.params.scoring.probe_shift
+            return self.grid.candidate(self.get_view(base).model, probe)
 
         return to_micros(self.task.evaluate(self._candidates.get(update, build), examples))
 
@@ -137,14 +123,7 @@ class LearningEngine:
         return self._checked.get(update, lambda: self._check(update, header))
 
     def _check(self, update: bytes, header: UpdateHeader) -> CheckedPayload:
-        payload = self._get_payload(update)
-        try:
-            decoded = decode_update(payload.chunks, self.grid, self.genesis.params.codec, self.genesis.model.chunk_size)
-        except PayloadFault as error:
-            return CheckedPayload(None, Fault[error.code.upper()])
-        if norm(decoded) != header.norm:
-            return CheckedPayload(None, Fault.NORM_MISMATCH)
-        return CheckedPayload(decoded, Fault.NONE)
+        return self._updates.check(Payload(header, self._get_payload(update).chunks))
 
     def _get_payload(self, update: bytes) -> Payload:
         payload = self._payloads.get(update)
@@ -162,31 +141,12 @@ class LearningEngine:
         return self._results.get(key, lambda: self._aggregate(closed, parent_model))
 
     def _aggregate(self, closed: ClosedRound, parent_model: bytes) -> bytes:
-        used = [
-            (decision, header)
-            for decision, header in zip(closed.body.decisions, closed.body.headers, strict=True)
-            if decision.reason is Reason.ACCEPTED and decision.weight > 0
-        ]
-        if not used:
+        if not get_used(closed.body):
             return parent_model
-        updates = []
-        for decision, header in used:
-            checked = self.check(decision.update, header)
-            if checked.update is None:
-                raise LocalProtocolError("ROUND-8", "an accepted payload without fault", checked.fault.name)
-            updates.append(checked.update)
-        result = apply_rule(
-            build_rule(self.genesis.params.aggregation, len(used)),
-            self.get_view(parent_model).model,
-            updates,
-            weights=[decision.weight for decision, _ in used],
-            discounts=[decision.discount for decision, _ in used],
-            keys=[decision.update for decision, _ in used],
-            grid=self.grid,
-        )
-        digest = compute_model_digest(result.model, self.genesis.model.chunk_size)
-        self._models.put(digest, result.model)
-        self._views.put(digest, ModelView(result.model, self.grid.to_float(result.model)))
+        model = self._updates.aggregate(closed.body, self.get_view(parent_model).model, self.check)
+        digest = self._updates.compute_digest(model)
+        self._models.put(digest, model)
+        self._views.put(digest, ModelView(model, self.grid.to_float(model)))
         return digest
 
     def release(self, keep: Callable[[bytes], bool]) -> None:

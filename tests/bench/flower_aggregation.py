@@ -18,8 +18,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import arrays
-import flower_quiet  # noqa: F401  (first: it sets what flwr reads when imported)
 import flwr
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
@@ -27,6 +25,11 @@ from flwr.server.strategy import aggregate as legacy
 from flwr.serverapp.strategy import FedAvg, FedMedian, FedTrimmedAvg, Krum
 from flwr.supercore.task_identity import TaskIdentity
 from numpy.typing import NDArray
+
+from tests.bench import (
+    arrays,
+    flower_quiet,  # noqa: F401  (sets what flwr reads when imported)
+)
 
 STRATEGIES: dict[str, Callable[[], FedAvg]] = {
     "fedavg": FedAvg,

@@ -20,8 +20,6 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-import arrays
-import flower_quiet  # noqa: F401  (first: it sets what flwr reads when imported)
 import flwr
 import numpy as np
 import ray
@@ -31,6 +29,11 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
 from numpy.typing import NDArray
+
+from tests.bench import (
+    arrays,
+    flower_quiet,  # noqa: F401  (sets what flwr reads when imported)
+)
 
 
 def build_client_app() -> ClientApp:

@@ -6,15 +6,13 @@ import json
 import sys
 from pathlib import Path
 
-import arrays
-import figures
 import numpy as np
-import peer
 import pytest
-import run
-from figures import Figure, Source, judge, merge_reports
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.bench import arrays, figures, peer, run
+from tests.bench.figures import Figure, Source, judge, merge_reports
 
 OURS = Source("bench_numerics", ("rule_s",))
 PEER = Source("flower_aggregation", ("slow_s", "fast_s"))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 
-def write_atomically(path: Path, pieces: Iterable[bytes | memoryview], *, durable: bool = True) -> None:
-    """Put ``pieces`` at ``path`` so that a reader or a crash sees the old file or the whole new one.
+@contextlib.contextmanager
+def replace_atomically(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
+    """Open a file beside ``path`` that takes its place when the block ends well.
 
-    ``durable`` also waits until file and directory entry are on disk.
+    A reader or a crash sees the old file or the whole new one. ``durable`` also waits until file
+    and directory entry are on disk.
 
     **Raises** OSError; nothing half-written stays behind.
     """
@@ -19,8 +22,7 @@ def write_atomically(path: Path, pieces: Iterable[bytes | memoryview], *, durabl
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with beside.open("wb") as file:
-            for piece in pieces:
-                file.write(piece)
+            yield file
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
@@ -30,6 +32,13 @@ def write_atomically(path: Path, pieces: Iterable[bytes | memoryview], *, durabl
     finally:
         with contextlib.suppress(FileNotFoundError):
             beside.unlink()
+
+
+def write_atomically(path: Path, pieces: Iterable[bytes | memoryview], *, durable: bool = True) -> None:
+    """Put ``pieces`` at ``path``, whole or not at all. **Raises** OSError."""
+    with replace_atomically(path, durable=durable) as file:
+        for piece in pieces:
+            file.write(piece)
 
 
 def sync_directory(path: Path) -> None:

@@ -6,27 +6,73 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from flobc.errors import DataError
 
 _HEADER_BYTES = 8
 
 
-def _frame(record: bytes) -> bytes:
+def frame_record(record: bytes) -> bytes:
+    """Return a record as it stands in the file."""
     return len(record).to_bytes(4, "big") + zlib.crc32(record).to_bytes(4, "big") + record
 
 
-def _scan(data: bytes) -> tuple[list[bytes], int]:
-    """Return the whole records of ``data`` and the number of bytes that they take."""
-    records, offset = [], 0
-    while offset + _HEADER_BYTES <= len(data):
-        length = int.from_bytes(data[offset : offset + 4], "big")
-        record = data[offset + _HEADER_BYTES : offset + _HEADER_BYTES + length]
-        if len(record) < length or zlib.crc32(record) != int.from_bytes(data[offset + 4 : offset + 8], "big"):
-            break
-        records.append(record)
-        offset += _HEADER_BYTES + length
-    return records, offset
+class LogReader:
+    """The records of a log file, streamed, up to ``size_bytes``; whoever opened ``file`` closes it.
+
+    After the last record ``torn_bytes`` says how many bytes a crash (or a write under way) left behind it.
+
+    **Raises** DataError, while reading, when the file is damaged before its tail.
+    """
+
+    def __init__(self, file: IO[bytes], size_bytes: int, name: object) -> None:
+        self._file = file
+        self._size_bytes = size_bytes
+        self._name = name
+        self.torn_bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        offset = 0
+        while offset < self._size_bytes:
+            head = self._file.read(min(_HEADER_BYTES, self._size_bytes - offset))
+            length = int.from_bytes(head[:4], "big")
+            record = self._file.read(min(length, self._size_bytes - offset - len(head)))
+            if not _is_whole(head, record):
+                rest = head + record + self._file.read(self._size_bytes - offset - len(head) - len(record))
+                self._validate_tail(rest, offset)
+                return
+            yield record
+            offset += _HEADER_BYTES + length
+
+    def _validate_tail(self, tail: bytes, offset: int) -> None:
+        if _has_whole_record(tail):
+            raise DataError(
+                f"The log {self._name} is damaged at byte {offset} with whole records after it; "
+                "restore the file from a copy or start a new run in another directory."
+            )
+        self.torn_bytes = len(tail)
+
+
+def _is_whole(head: bytes, record: bytes) -> bool:
+    """Return whether both are all there and fit; an empty record is what a power cut's zeros look like."""
+    if len(head) < _HEADER_BYTES or not record:
+        return False
+    length, checksum = int.from_bytes(head[:4], "big"), int.from_bytes(head[4:], "big")
+    return len(record) == length and zlib.crc32(record) == checksum
+
+
+def _has_whole_record(tail: bytes) -> bool:
+    """Return whether a whole record stands anywhere in a tail: then cutting there would lose it.
+
+    Every offset is tried, because the damage may have hit a length.
+    """
+    for start in range(1, len(tail) - _HEADER_BYTES):
+        length = int.from_bytes(tail[start : start + 4], "big")
+        stop = start + _HEADER_BYTES + length
+        if stop <= len(tail) and _is_whole(tail[start : start + _HEADER_BYTES], tail[start + _HEADER_BYTES : stop]):
+            return True
+    return False
 
 
 class FileLog:
@@ -36,25 +82,25 @@ class FileLog:
     """
 
     def __init__(self, path: Path, *, writable: bool = True) -> None:
-        data = path.read_bytes() if path.exists() else b""
-        self._records, whole = _scan(data)
-        if _is_damaged_inside(data, whole):
-            raise DataError(
-                f"The log {path} is damaged at byte {whole} with whole records after it; "
-                "restore the file from a copy or start a new run in another directory."
-            )
+        self._records: list[bytes] = []
+        torn_bytes = 0
+        if path.exists():
+            with path.open("rb") as file:
+                reader = LogReader(file, path.stat().st_size, path)
+                self._records.extend(reader)
+                torn_bytes = reader.torn_bytes
         self._file = None
         if writable:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("ab", buffering=0)
-            if whole < len(data):
-                self._file.truncate(whole)
+            if torn_bytes:
+                self._file.truncate(path.stat().st_size - torn_bytes)
 
     def append(self, record: bytes) -> int:
         """Add a record; a killed process does not lose it."""
         if self._file is None:
             raise DataError("This log was opened to read only; open the run to write before adding records.")
-        self._file.write(_frame(record))
+        self._file.write(frame_record(record))
         self._records.append(record)
         return len(self._records) - 1
 
@@ -74,12 +120,3 @@ class FileLog:
         """Close the file."""
         if self._file is not None:
             self._file.close()
-
-
-def _is_damaged_inside(data: bytes, whole: int) -> bool:
-    """Return whether a whole record stands behind the first broken one: then it is no torn tail."""
-    if whole + _HEADER_BYTES > len(data):
-        return False
-    length = int.from_bytes(data[whole : whole + 4], "big")
-    rest, _ = _scan(data[whole + _HEADER_BYTES + length :])
-    return bool(rest)

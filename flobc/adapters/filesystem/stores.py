@@ -8,10 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flobc.adapters.filesystem.files import write_atomically
+from flobc.adapters.filesystem.formats import (
+    decode_block,
+    decode_header,
+    decode_model,
+    decode_payload,
+    encode_model,
+    encode_payload,
+)
 from flobc.errors import DataError, RemoteProtocolError
 from flobc.ports.payloads import Payload
 from flobc.protocol.chain.block import Block, compute_header_digest
-from flobc.protocol.encoding import decode, encode
+from flobc.protocol.encoding import encode
 from flobc.protocol.messages import Seal, UpdateHeader, decode_record, encode_record
 
 
@@ -26,18 +34,12 @@ class FilePayloads:
 
     def put(self, update: bytes, payload: Payload) -> None:
         """Keep a payload."""
-        pieces: list[bytes] = []
-        for part in (encode_record(payload.header), *payload.chunks):
-            pieces += [len(part).to_bytes(4, "big"), part]
-        write_atomically(self._path(update), pieces, durable=False)
+        write_atomically(self._path(update), encode_payload(payload), durable=False)
 
     def get(self, update: bytes) -> Payload | None:
         """Return a payload, or None. **Raises** DataError when its file is damaged."""
         path = self._path(update)
-        if not path.exists():
-            return None
-        parts = _split(path.read_bytes(), path)
-        return Payload(_decode_header(parts[0] if parts else b"", path), tuple(parts[1:]))
+        return decode_payload(path.read_bytes(), path) if path.exists() else None
 
     def list_headers(self) -> list[UpdateHeader]:
         """Return the headers of all payloads held, oldest base first."""
@@ -45,30 +47,8 @@ class FilePayloads:
         for path in self._directory.glob("*.payload"):
             with path.open("rb") as file:
                 length = int.from_bytes(file.read(4), "big")
-                headers.append(_decode_header(file.read(length), path))
+                headers.append(decode_header(file.read(length), path))
         return sorted(headers, key=lambda header: (header.base_height, header.trainer, header.k))
-
-
-def _decode_header(data: bytes, path: Path) -> UpdateHeader:
-    try:
-        header = decode_record(data)
-    except RemoteProtocolError as error:
-        raise DataError(f"The payload file {path} is damaged ({error}); fetch it again.") from error
-    if not isinstance(header, UpdateHeader):
-        raise DataError(f"The payload file {path} does not begin with an update header; fetch it again.")
-    return header
-
-
-def _split(data: bytes, path: Path) -> list[bytes]:
-    parts, offset = [], 0
-    while offset < len(data):
-        length = int.from_bytes(data[offset : offset + 4], "big")
-        part = data[offset + 4 : offset + 4 + length]
-        if len(part) < length or offset + 4 > len(data):
-            raise DataError(f"The payload file {path} ends in the middle of a chunk; fetch it again.")
-        parts.append(part)
-        offset += 4 + length
-    return parts
 
 
 class FileModels:
@@ -82,18 +62,34 @@ class FileModels:
 
     def put(self, digest: bytes, model: NDArray[np.int32]) -> None:
         """Keep a model."""
-        write_atomically(self._path(digest), [memoryview(model.astype("<i4", copy=False)).cast("B")], durable=False)
+        write_atomically(self._path(digest), [encode_model(model)], durable=False)
 
     def get(self, digest: bytes) -> NDArray[np.int32] | None:
-        """Return a model, or None."""
+        """Return a model, or None. **Raises** DataError when its file is cut short."""
         path = self._path(digest)
-        return np.fromfile(path, dtype="<i4").astype(np.int32, copy=False) if path.exists() else None
+        return decode_model(path.read_bytes(), path) if path.exists() else None
 
     def keep_only(self, digests: frozenset[bytes]) -> None:
         """Forget every model but these."""
         for path in self._directory.glob("*.model"):
             if bytes.fromhex(path.stem) not in digests:
                 path.unlink(missing_ok=True)
+
+
+def get_block_path(directory: Path, height: int) -> Path:
+    """Return where the block of a height lies."""
+    return directory / f"{height:08d}.block"
+
+
+def read_block(directory: Path, height: int) -> Block | None:
+    """Return the block at a height, or None. **Raises** DataError when its file is damaged."""
+    path = get_block_path(directory, height)
+    return decode_block(path.read_bytes(), path) if path.exists() else None
+
+
+def list_block_heights(directory: Path) -> list[int]:
+    """Return the heights of which there is a block file, ascending, gaps and all."""
+    return sorted(int(path.stem) for path in directory.glob("*.block") if path.stem.isdecimal())
 
 
 class FileBlocks:
@@ -107,26 +103,17 @@ class FileBlocks:
             self._height += 1
             self._head = compute_header_digest(block.header)
 
-    def _path(self, height: int) -> Path:
-        return self._directory / f"{height:08d}.block"
-
     def append(self, block: Block) -> bool:
         """Add the next block if the head is its parent."""
         if block.header.parent != self._head or block.height != self._height + 1:
             return False
-        write_atomically(self._path(block.height), [encode(block)])
+        write_atomically(get_block_path(self._directory, block.height), [encode(block)])
         self._height, self._head = block.height, compute_header_digest(block.header)
         return True
 
     def get(self, height: int) -> Block | None:
         """Return the block at a height, or None. **Raises** DataError when its file is damaged."""
-        path = self._path(height)
-        if not path.exists():
-            return None
-        try:
-            return decode(Block, path.read_bytes())
-        except RemoteProtocolError as error:
-            raise DataError(f"The block file {path} is damaged ({error}); rebuild it from the log.") from error
+        return read_block(self._directory, height)
 
     @property
     def height(self) -> int:

@@ -1,0 +1,1 @@
+"""Tasks written by users of FLoBC, to copy from."""
