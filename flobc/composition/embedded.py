@@ -275,6 +275,6 @@ def explain_stop(state: ChainState) -> str:
         )
     voters = {key for item in state.core.pending.values() for key in item.votes} | set(state.core.timeouts)
     return (
-        f"The chain stopped at height {state.height}: {len(voters)} of {validators} validators voted in the open round, "
-        f"but {quorum} must; start the missing validators or trainers."
+        f"The chain stopped at height {state.height}: {len(voters)} of {validators} validators voted in the "
+        f"open round, but {quorum} must; start the missing validators or trainers."
     )

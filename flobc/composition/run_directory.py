@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import json
@@ -26,6 +27,7 @@ from flobc.adapters.filesystem import (
     FileSeals,
     write_atomically,
 )
+from flobc.composition.reports import TestReport
 from flobc.composition.settings import RunSettings
 from flobc.errors import DataError, RemoteProtocolError, UsageError
 from flobc.protocol.consensus.state import build_initial_state
@@ -33,6 +35,9 @@ from flobc.protocol.encoding import decode, encode
 from flobc.protocol.params import ChainParams, Genesis
 
 MARKER = "settings.json"
+TESTS = "rounds.jsonl"
+HALF_MADE = (".genesis.", f".{MARKER}.", "genesis", "lock")
+"""What names begin with that a run leaves when it is killed while its directory is made."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +80,63 @@ def lock_directory(root: Path) -> IO[str]:
     return file
 
 
+def find_holder(root: Path) -> int | None:
+    """Return the process that runs in the directory, or None; takes no lock that could be in a starting run's way."""
+    try:
+        with (root / "lock").open() as file:
+            process = int(file.read() or 0)
+            os.kill(process, 0)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return process
+    except (OSError, ValueError):
+        return None  # no lock file, or its process is gone
+    return None
+
+
+def has_room(root: Path) -> bool:
+    """Return whether a new run may be made there: no such directory, or none but the start of one in it."""
+    return not root.exists() or all(item.name.startswith(HALF_MADE) for item in root.iterdir())
+
+
 def create_run_directory(root: Path, settings: RunSettings, genesis: Genesis) -> None:
     """Write settings and genesis of a new run; the settings go last, so a half-made directory is not taken for a run.
 
     **Raises** UsageError when the directory holds something else.
     """
-    if root.exists() and any(item.name != "lock" for item in root.iterdir()):
+    if not has_room(root):
         raise UsageError(f"The directory {root} is not empty and holds no run; choose another --dir.")
     write_atomically(root / "genesis", [encode(genesis)])
+    save_settings(root, settings)
+
+
+def save_settings(root: Path, settings: RunSettings) -> None:
+    """Write what is asked of the run in ``root``: with it, the same command goes on after a restart."""
     write_atomically(root / MARKER, [json.dumps(settings_to_json(settings), indent=2, sort_keys=True).encode()])
+
+
+def load_height(root: Path) -> int:
+    """Return the newest certified block's height, reading no block; 0 when there is none."""
+    heights = [int(path.stem) for path in (root / "blocks").glob("*.block") if path.stem.isdecimal()]
+    return max(heights, default=0)
+
+
+def append_test(root: Path, report: TestReport) -> None:
+    """Add a model's test to the run's list."""
+    line = {"height": report.height, "loss": report.loss, "accuracy": report.accuracy}
+    with (root / TESTS).open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def load_tests(root: Path) -> dict[int, TestReport]:
+    """Return the run's tests by height; a line that a killed process left half written is skipped."""
+    tests = {}
+    path = root / TESTS
+    for line in path.read_text().splitlines() if path.exists() else ():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            data = json.loads(line)
+            tests[data["height"]] = TestReport(data["height"], data["loss"], data["accuracy"])
+    return tests
 
 
 def load_genesis(root: Path) -> Genesis:

@@ -12,14 +12,18 @@ from typing import Any
 from flobc.adapters.memory import MemoryBlocks, MemoryLog, MemoryModels, MemoryPayloads, MemorySeals
 from flobc.composition.embedded import EmbeddedRun, Stores
 from flobc.composition.genesis import Federation, build_federation, build_shards
-from flobc.composition.reports import Observer, SilentObserver, TestReport, get_trust_shares
+from flobc.composition.presets import get_preset
+from flobc.composition.reports import Observer, RoundReport, SilentObserver, TestReport, get_trust_shares
 from flobc.composition.run_directory import (
+    append_test,
     create_run_directory,
     is_run_directory,
     load_genesis,
     load_settings,
+    load_tests,
     lock_directory,
     open_run_directory,
+    save_settings,
 )
 from flobc.composition.settings import RunSettings, validate_settings
 from flobc.errors import UsageError
@@ -53,7 +57,7 @@ class RunResult:
 def run(
     settings: RunSettings | None = None,
     *,
-    task: Task | None = None,
+    task: Task | str | None = None,
     directory: Path | str | None = None,
     observer: Observer | None = None,
     **overrides: Any,
@@ -61,26 +65,57 @@ def run(
     """Train a model on a verified chain in this process and return the result.
 
     ``settings`` (default: the ``default`` preset) may be refined by keyword: ``run(trainers=3,
-    rounds=5)``. ``task`` overrides the settings' task name with an object. With ``directory`` the
+    rounds=5)``. ``task`` is a name or an object, which stands for the settings' name. With ``directory`` the
     run is durable there, and a killed run goes on where it stopped; without, it lives in memory.
 
     **Raises** UsageError when the settings are impossible, DataError when data is missing.
     """
-    settings = dataclasses.replace(settings or RunSettings(), **overrides)
+    if isinstance(task, str):
+        overrides["task"], task = task, None
+    settings = dataclasses.replace(settings or get_preset("default"), **overrides)
     validate_settings(settings)
     set_device(settings.device)
     task = task or get_task(settings.task)
     federation = build_federation(settings, task)
     shards = build_shards(settings, task)
     root = None if directory is None else Path(directory)
+    observer = observer or SilentObserver()
+    if root is not None:
+        observer = TestRecorder(root, observer)
     with open_stores(root, settings, federation) as stores:
-        embedded = EmbeddedRun(settings, federation, shards, stores, observer or SilentObserver())
+        embedded = EmbeddedRun(settings, federation, shards, stores, observer)
         try:
             embedded.run(settings.rounds)
         finally:
             embedded.close()
         blocks = tuple(_read_blocks(stores, embedded.state.height))
-        return RunResult(embedded.state, blocks, embedded.tests, root)
+        tests = embedded.tests if root is None else {**load_tests(root), **embedded.tests}
+        return RunResult(embedded.state, blocks, dict(sorted(tests.items())), root)
+
+
+@dataclass(frozen=True)
+class TestRecorder:
+    """Writes each test into the run's directory and passes everything on."""
+
+    root: Path
+    observer: Observer
+
+    def on_start(self, state: ChainState, rounds: int, warning: str | None) -> None:
+        """Pass on the start."""
+        self.observer.on_start(state, rounds, warning)
+
+    def on_update(self, height: int, received: int, decided: int, expected: int) -> None:
+        """Pass on progress."""
+        self.observer.on_update(height, received, decided, expected)
+
+    def on_round(self, report: RoundReport) -> None:
+        """Pass on a block."""
+        self.observer.on_round(report)
+
+    def on_test(self, report: TestReport) -> None:
+        """Write down a test and pass it on."""
+        append_test(self.root, report)
+        self.observer.on_test(report)
 
 
 def resume(root: Path, *, rounds: int | None = None, observer: Observer | None = None) -> RunResult:
@@ -117,6 +152,8 @@ def open_stores(root: Path | None, settings: RunSettings, federation: Federation
                 f"The run in {root} was started with other settings, seed or model; "
                 "resume it without options, or choose another --dir."
             )
+        elif load_settings(root, settings.params) != settings:
+            save_settings(root, settings)
         files = open_run_directory(root, writable=True)
         try:
             yield Stores(files.log, files.payloads, files.models, files.blocks, files.seals)

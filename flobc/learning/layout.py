@@ -18,7 +18,7 @@ INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 def _bound(value: float | None, fraction_bits: int, default: int) -> int:
     if value is None:
         return default
-    return max(INT32_MIN, min(INT32_MAX, int(math.floor(value * 2**fraction_bits + 0.5))))
+    return max(INT32_MIN, min(INT32_MAX, math.floor(value * 2.0**fraction_bits + 0.5)))
 
 
 def _build_tensor(tensor: TensorInfo) -> TensorSpec:
@@ -55,6 +55,6 @@ def compute_model_digest(model: NDArray[np.int32], chunk_size: int) -> bytes:
 
     **Shapes**: model (D,), int32.
     """
-    data = memoryview(np.ascontiguousarray(model, dtype="<i4")).cast("B")
+    data = np.ascontiguousarray(model, dtype="<i4").data.cast("B")
     width = 4 * chunk_size
     return merkle_root([data[start : start + width] for start in range(0, len(data), width)])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 from typing import Any, ClassVar, TypeVar
 
 from flobc.errors import RemoteProtocolError
@@ -225,6 +226,7 @@ def verify_message(message: Signed) -> bool:
     return verify_signature(message.sender, signing_bytes(message), message.signature)
 
 
+@functools.lru_cache(maxsize=4096)
 def compute_update_id(header: UpdateHeader) -> bytes:
     """Return the digest by which votes, blocks and proofs name an update: its signed fields' (ROUND-2).
 

@@ -95,7 +95,8 @@ class LearningEngine:
         size, width = self.grid.size, self.genesis.model.chunk_size
         chunks = tuple(b"\xff" * min(width, size - start) for start in range(0, size, width))
         digests = tuple(leaf_hash(chunk) for chunk in chunks)
-        return EncodedUpdate(chunks, np.zeros(0, np.int32), 0, None, digests), root_of_hashes(digests)
+        encoded = EncodedUpdate(chunks, np.zeros(0, np.int32), 0, None, digests)
+        return encoded, root_of_hashes(digests)
 
     def train(self, vector: Vector, examples: Examples, settings: TrainSettings, seed: int) -> Vector:
         """Return the vector after local training."""
@@ -108,12 +109,12 @@ class LearningEngine:
     def evaluate_candidate(
         self, base: bytes, update: bytes, header: UpdateHeader, examples: Examples
     ) -> tuple[int, int]:
-        """Return (loss, accuracy) of base + probed update in 1e-6 units; the payload must have been checked (ROUND-6)."""
+        """Return (loss, accuracy) of base + probed update in 1e-6 units (ROUND-6); call ``check`` first."""
 
         def build() -> Vector:
             decoded = self.check(update, header).update
-            shift = self.genesis.params.scoring.probe_shift
-            return self.grid.candidate(self.get_view(base).model, decoded >> shift if shift and decoded is not None else decoded)
+            probe = None if decoded is None else decoded >> self.genesis.params.scoring.probe_shift
+            return self.grid.candidate(self.get_view(base).model, probe)
 
         return to_micros(self.task.evaluate(self._candidates.get(update, build), examples))
 

@@ -64,6 +64,7 @@ class ValidatorNode:
         self._role = rules.ValidatorRole(self._key, seal=parts.seals.load(self._key))
         self._busy: set[tuple[object, ...]] = set()
         self._refused: set[bytes] = set()
+        self._stepped: tuple[rules.ValidatorRole | None, ChainState | None] = (None, None)
         self._round_opened_ms = parts.scheduler.now_ms
 
     @property
@@ -72,7 +73,7 @@ class ValidatorNode:
 
     def on_payload(self, header: UpdateHeader) -> None:
         """Take in an update whose whole payload is at hand."""
-        self._role = rules.on_payload_complete(self._role, header)
+        self._role = rules.on_payload_complete(self._role, self._state, header)
 
     def on_commit(self) -> None:
         """Open the next round and forget what the new block has settled."""
@@ -83,8 +84,12 @@ class ValidatorNode:
     def step(self) -> bool:
         """Perform what is owed and not under way, up to the first record that moves the chain.
 
-        Returns whether there was one: then duties have changed and must be derived again.
+        Returns whether there was one: then duties have changed and must be derived again. Role and
+        state are immutable, so the same two objects owe the same duties.
         """
+        if self._role is self._stepped[0] and self._state is self._stepped[1]:
+            return False
+        self._stepped = (self._role, self._state)
         return any(self._perform(duty) for duty in rules.get_duties(self._role, self._state))
 
     def _perform(self, duty: Duty) -> bool:
@@ -171,7 +176,7 @@ class ValidatorNode:
         if isinstance(message, Seal):
             message = self._seal(message)
         elif isinstance(message, Signed):
-            message = sign(message, self._parts.identity)  # type: ignore[type-var]
+            message = sign(message, self._parts.identity)
         record = encode_record(message)
         if record in self._refused:
             return False

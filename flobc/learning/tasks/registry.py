@@ -62,8 +62,8 @@ def get_task(text: str) -> Task:
     if ":" in text:
         return _import_task(name, rest)
     raise UsageError(
-        f"There is no task {text!r}{suggest(name, shipped_names())}; "
-        f"choose one of {', '.join(_SHIPPED)} or give package.module:object."
+        f"There is no task {text!r}{suggest(name, shipped_names())} "
+        f"Choose one of {', '.join(_SHIPPED)} or give package.module:object."
     )
 
 

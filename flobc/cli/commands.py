@@ -1,0 +1,135 @@
+"""Every command: its name, its options, and the function that carries it out, imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+from argparse import Namespace
+from collections.abc import Callable
+
+from flobc.cli.options import GROUPS, PRESET_NAMES, read_options
+from flobc.cli.parser import (
+    CommandParser,
+    Commands,
+    add_commands,
+    add_option,
+    add_output_options,
+    add_place,
+    build_root,
+)
+
+
+def lazily(module: str, function: str = "execute") -> Callable[[Namespace], int]:
+    """Return a function that imports its module when called, so that ``flobc --help`` loads no library."""
+
+    def execute(arguments: Namespace) -> int:
+        found: Callable[[Namespace], int] = getattr(importlib.import_module(f"flobc.cli.{module}"), function)
+        return found(arguments)
+
+    return execute
+
+
+def execute_run(arguments: Namespace) -> int:
+    """Read the options of ``flobc run`` before anything is loaded, so that a mistake is named at once."""
+    arguments.given = read_options(vars(arguments))
+    return lazily("run")(arguments)
+
+
+def build_parser() -> CommandParser:
+    """Return the parser of the whole program."""
+    root = build_root()
+    commands = add_commands(root, "commands")
+    add_run(commands)
+    add_looks(commands)
+    add_verify(commands)
+    add_export(commands)
+    add_keys(commands)
+    add_data(commands)
+    for name, about in (("tasks", "list the shipped tasks"), ("presets", "show what each preset sets")):
+        add_output_options(commands.add(name, lazily("lists", f"execute_{name}"), about))
+    return root
+
+
+def add_run(commands: Commands) -> None:
+    """Add ``flobc run`` with the options of the table."""
+    command = commands.add("run", execute_run, "train a model among trainers and validators in this process")
+    command.usage = "flobc run [OPTIONS]"
+    add_option(command, command, "--preset", metavar="|".join(PRESET_NAMES), help="starting point; see flobc presets")
+    for title, options in GROUPS.items():
+        group = command.add_argument_group(title)
+        for option in options:
+            action = "append" if option.repeatable else "store"
+            add_option(group, command, option.flag, metavar=option.kind.metavar, help=option.help, action=action)
+    group = command.add_argument_group("directory and output")
+    add_option(
+        group,
+        command,
+        "--dir",
+        metavar="DIR",
+        help="where the run is kept; a stopped run there goes on, a finished one may be extended with --rounds "
+        "(default: a new directory in your data folder, or your same command's unfinished run)",
+    )
+    add_option(group, command, "--new", action="store_true", help="start anew; a run in --dir is moved aside")
+    add_output_options(command)
+
+
+def add_looks(commands: Commands) -> None:
+    """Add ``flobc status`` and ``flobc blocks``."""
+    status = commands.add("status", lazily("status", "execute_status"), "show what a chain is and how far it is")
+    add_place(status)
+    add_output_options(status)
+    blocks = commands.add("blocks", lazily("status", "execute_blocks"), "show a chain's blocks")
+    add_place(blocks)
+    add_option(blocks, blocks, "--from", metavar="H", dest="from_height", help="first height")
+    add_option(blocks, blocks, "--to", metavar="H", dest="to_height", help="last height")
+    add_option(blocks, blocks, "--height", metavar="H", help="one block, with every decision")
+    add_output_options(blocks)
+
+
+def add_verify(commands: Commands) -> None:
+    """Add ``flobc verify``."""
+    command = commands.add("verify", lazily("verify"), "check a chain from its genesis to its head")
+    add_place(command, "the run to verify; the newest unless given")
+    add_option(command, command, "--full", action="store_true", help="also compute each model again from its updates")
+    add_output_options(command)
+
+
+def add_export(commands: Commands) -> None:
+    """Add ``flobc export model`` and ``flobc export chain``."""
+    group = add_commands(commands.add("export", None, "write a model or a chain to a file"), "what")
+    model = group.add("model", lazily("export", "execute_model"), "write a model as safetensors, with a manifest")
+    add_option(model, model, "--height", metavar="H", help="the model of this height; the newest unless given")
+    chain = group.add("chain", lazily("export", "execute_chain"), "write a chain as one file that anyone can verify")
+    add_option(chain, chain, "--no-payloads", action="store_true", help="leave the updates out: small, but no --full")
+    for command in (model, chain):
+        add_place(command, "the run to export; the newest unless given")
+        add_option(command, command, "--out", metavar="FILE", required=True, help="the file to write")
+        add_option(command, command, "--force", action="store_true", help="overwrite the file")
+        add_output_options(command)
+
+
+def add_keys(commands: Commands) -> None:
+    """Add ``flobc keys new`` and ``flobc keys show``."""
+    group = add_commands(commands.add("keys", None, "make or show a node's key"), "what")
+    for name, about in (("new", "make a secret key file"), ("show", "print the public key of a key file")):
+        command = group.add(name, lazily("keys", f"execute_{name}"), about)
+        command.add_argument("file", metavar="FILE", help="the key file")
+        add_output_options(command)
+
+
+def add_data(commands: Commands) -> None:
+    """Add ``flobc data fetch``, ``list`` and ``split``."""
+    group = add_commands(commands.add("data", None, "fetch, list and divide data sets"), "what")
+    fetch = group.add("fetch", lazily("data", "execute_fetch"), "fetch a public data set and check it")
+    fetch.add_argument("name", metavar="NAME", help="mnist or fashion-mnist")
+    add_option(fetch, fetch, "--source", metavar="NAME", help="use this source only; see flobc data list")
+    listed = group.add("list", lazily("data", "execute_list"), "list the data sets and which are here")
+    split = group.add("split", lazily("data", "execute_split"), "divide a data set into one file per party")
+    split.add_argument("source", metavar="FILE|TASK", help="a .npz or .csv file, or a task such as digits")
+    add_option(split, split, "--parties", metavar="N", required=True, help="how many parties")
+    add_option(split, split, "--out", metavar="DIR", required=True, help="a new directory")
+    add_option(split, split, "--scheme", metavar="SCHEME", default="iid", help="as --sharding of flobc run")
+    add_option(split, split, "--seed", metavar="N", default="0", help="of the draw; 0 unless given")
+    add_option(split, split, "--label", metavar="NAME", default="label", help="the column to predict of a .csv")
+    for command in (fetch, listed, split):
+        add_option(command, command, "--data-dir", metavar="PATH", help="where data sets lie (also FLOBC_DATA_DIR)")
+        add_output_options(command)

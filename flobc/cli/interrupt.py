@@ -1,0 +1,50 @@
+"""Ctrl-C: the first asks to stop, the second stops at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass
+class Stop:
+    """Whether this process was asked to stop, and by which signal."""
+
+    number: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """The shell's code for a process that a signal ended."""
+        return 128 + (self.number or signal.SIGINT)
+
+
+@contextmanager
+def stoppable() -> Iterator[Stop]:
+    """Raise KeyboardInterrupt in the block at the first SIGINT or SIGTERM; leave the process at the second.
+
+    Whatever the moment, a run's directory stays whole: records reach the log in one write each, other
+    files are replaced as a whole.
+    """
+    stop = Stop()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        del frame
+        if stop.number is not None:
+            os._exit(stop.exit_code)
+        stop.number = number
+        print("\nstopping; once more stops at once", file=sys.stderr, flush=True)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,139 @@
+"""Whole updates: into chunks at the trainer, back onto the grid at everybody else (AGG-10)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from flobc.errors import PayloadFault
+from flobc.numerics.codecs.base import Codec, get_codec
+from flobc.numerics.fixed_point import Grid, norm
+from flobc.numerics.kernels import Float32s, Int32s, checked, kernel, read_only
+from flobc.numerics.parallel import for_each
+
+
+@dataclass(frozen=True)
+class EncodedUpdate:
+    """What a trainer publishes and what it keeps."""
+
+    chunks: tuple[bytes, ...]
+    update: Int32s
+    """int32[D]: what every receiver decodes, and what is aggregated."""
+    norm: int
+    residual: Float32s | None
+    """float32[D]: what the codec lost, to be added to the next update; None without feedback."""
+    digests: tuple[bytes, ...] = ()
+    """``digest(chunk)`` of each chunk; empty where no ``digest`` was given."""
+
+
+def chunk_bounds(size: int, chunk_size: int) -> list[tuple[int, int]]:
+    """``[start, stop)`` of each chunk of ``chunk_size`` coordinates; the last one may be shorter."""
+    return [(start, min(start + chunk_size, size)) for start in range(0, size, chunk_size)]
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    """One update on its way through a codec: chunks are independent, so threads share the work."""
+
+    delta: Float32s
+    grid: Grid
+    codec: Codec
+    update: Int32s
+    residual: Float32s | None
+    digest: Callable[[bytes], bytes] | None
+
+    def encode(self, bounds: tuple[int, int]) -> tuple[bytes, bytes | None]:
+        start, stop = bounds
+        wanted = self.delta[start:stop]
+        if self.residual is not None:
+            wanted = wanted + self.residual[start:stop]
+        update = self.update[start:stop]
+        self.grid.quantise_range(wanted, start, update)
+        data = self.codec.encode_chunk(update, start, self.grid)
+        if self.residual is not None:
+            for piece in self.grid.pieces(start, stop):
+                part = slice(piece.start - start, piece.stop - start)
+                kept = self.residual[piece.start : piece.stop]
+                _subtract(
+                    read_only(wanted[part]),
+                    read_only(update[part]),
+                    np.float32(2.0**-piece.fraction_bits),
+                    kept,
+                )
+        return data, self.digest(data) if self.digest else None
+
+
+def encode_update(
+    delta: Float32s,
+    grid: Grid,
+    codec_name: str,
+    chunk_size: int,
+    *,
+    residual: Float32s | None = None,
+    digest: Callable[[bytes], bytes] | None = None,
+) -> EncodedUpdate:
+    """Encode ``delta`` (float32[D]) plus the ``residual`` of the update before.
+
+    Chunks are encoded, and hashed by ``digest``, several at a time. A codec with error feedback
+    keeps a residual from its first update on; for the others it is kept if one is passed in.
+
+    Raises:
+        PayloadFault: ``non_finite`` or ``out_of_range``: receivers would refuse this update.
+    """
+    codec = get_codec(codec_name)
+    delta = checked(delta, np.float32, grid.size, "delta")
+    carried: Float32s | None = None
+    if residual is not None:
+        carried = checked(residual, np.float32, grid.size, "residual").copy()
+    elif codec.error_feedback:
+        carried = np.zeros(grid.size, np.float32)
+    encoding = _Encoding(delta, grid, codec, np.empty(grid.size, np.int32), carried, digest)
+    results = for_each(chunk_bounds(grid.size, chunk_size), encoding.encode)
+    return EncodedUpdate(
+        chunks=tuple(data for data, _ in results),
+        digests=tuple(value for _, value in results if value is not None),
+        update=encoding.update,
+        norm=norm(encoding.update),
+        residual=carried,
+    )
+
+
+def decode_chunk(data: bytes, first: int, count: int, grid: Grid, codec_name: str) -> Int32s:
+    """The ``count`` coordinates from ``first`` that ``data`` holds: for aggregation that streams.
+
+    Raises:
+        PayloadFault: ``bad_length``, ``bad_encoding``, ``non_finite`` or ``out_of_range``.
+    """
+    out = np.empty(count, np.int32)
+    get_codec(codec_name).decode_chunk(data, first, grid, out)
+    return out
+
+
+def decode_update(chunks: Sequence[bytes], grid: Grid, codec_name: str, chunk_size: int) -> Int32s:
+    """The update (int32[D]) that ``chunks`` hold, every coordinate below 2^30 in magnitude.
+
+    Raises:
+        PayloadFault: with the code of the first chunk that is wrong, or ``bad_length`` where their
+            number is.
+    """
+    codec = get_codec(codec_name)
+    bounds = chunk_bounds(grid.size, chunk_size)
+    if len(chunks) != len(bounds):
+        raise PayloadFault("bad_length", f"{len(chunks)} chunks, expected {len(bounds)} of {chunk_size} coordinates")
+    update = np.empty(grid.size, np.int32)
+
+    def decode(index: int) -> None:
+        start, stop = bounds[index]
+        codec.decode_chunk(chunks[index], start, grid, update[start:stop])
+
+    for_each(range(len(bounds)), decode)
+    return update
+
+
+@kernel
+def _subtract(wanted: Float32s, update: Int32s, scale: np.float32, residual: Float32s) -> None:
+    """Both terms are near each other, so the float32 difference is exact where it matters."""
+    for i in range(len(wanted)):
+        residual[i] = wanted[i] - np.float32(update[i]) * scale

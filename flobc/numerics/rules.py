@@ -1,0 +1,201 @@
+"""Aggregation rules: from a model and weighted updates to the next model (AGG-20 to AGG-26)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from flobc.errors import LocalProtocolError
+from flobc.numerics.aggregate import mean_of_rows
+from flobc.numerics.distances import squared_distances
+from flobc.numerics.fixed_point import Grid, norm
+from flobc.numerics.kernels import Int32s
+from flobc.numerics.order_statistics import median_of_rows, trimmed_mean_of_rows
+from flobc.numerics.rows import UpdateRows, Updates, tabulate
+
+CLIPPED_MEAN = "norm_clipped_weighted_mean"
+"""``rule_used`` where a rule had fewer updates than its minimum."""
+
+
+@dataclass(frozen=True)
+class RuleSpec:
+    """A rule by name, with the parameters that some of them read.
+
+    Raises:
+        LocalProtocolError: at construction, for an unknown name or a parameter out of range.
+    """
+
+    name: str
+    trim_ppm: int = 100_000
+    """``trimmed_mean``: the share of the weights cut at either end, in millionths."""
+    byzantine: int = 1
+    """``krum``, ``multi_krum``: how many liars to expect (f)."""
+    selected: int = 0
+    """``multi_krum``: how many updates to average (m); 0 for all but ``byzantine``."""
+
+    def __post_init__(self) -> None:
+        if self.name not in RULE_NAMES:
+            raise LocalProtocolError("AGG-20", f"a rule among {', '.join(RULE_NAMES)}", repr(self.name))
+        if not 0 <= self.trim_ppm < 500_000:
+            raise LocalProtocolError("AGG-22", "trim_ppm in [0, 500000)", str(self.trim_ppm))
+        if self.byzantine < 0 or self.selected < 0:
+            found = f"byzantine {self.byzantine}, selected {self.selected}"
+            raise LocalProtocolError("AGG-24", "byzantine and selected of at least 0", found)
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """The next model and how it came about."""
+
+    model: Int32s
+    rule_used: str
+    selected: tuple[int, ...]
+    """Positions of the updates that entered the result, ascending."""
+
+
+def minimum_updates(rule: RuleSpec) -> int:
+    """The fewest updates of positive weight that ``rule`` works with (AGG-26)."""
+    match rule.name:
+        case "weighted_mean":
+            return 0
+        case "median":
+            return 3
+        case "trimmed_mean":
+            # So many that, at equal weights, a whole update is cut at either end.
+            return max(3, -(-1_000_000 // rule.trim_ppm)) if rule.trim_ppm else 1
+        case "krum":
+            return 2 * rule.byzantine + 3
+        case _:
+            return max(2 * rule.byzantine + 3, rule.byzantine + rule.selected)
+
+
+@dataclass(frozen=True)
+class _Round:
+    """What ``apply_rule`` was given, and the rows it makes of it."""
+
+    rule: RuleSpec
+    model: Int32s
+    updates: Updates
+    weights: Sequence[int]
+    discounts: Sequence[int]
+    keys: Sequence[bytes] | None
+    norms: Sequence[int] | None
+    grid: Grid
+    rows: UpdateRows
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        return tuple(sorted(self.rows.positions))
+
+    def finish(self, model: Int32s) -> RuleResult:
+        return RuleResult(model, self.rule.name, self.positions)
+
+
+def apply_rule(
+    rule: RuleSpec,
+    model: Int32s,
+    updates: Updates,
+    *,
+    weights: Sequence[int],
+    discounts: Sequence[int],
+    grid: Grid,
+    keys: Sequence[bytes] | None = None,
+    norms: Sequence[int] | None = None,
+) -> RuleResult:
+    """``model`` (int32[D]) after ``rule`` on ``updates`` (n x int32[D], |q| < 2^30).
+
+    The result depends on neither the order of the updates nor the number of threads. ``keys`` are
+    the updates' digests, which break ties, least first; without them the position does. ``norms``
+    (``norm`` of each update before its discount) are computed where they are needed and not given.
+    Extra memory beyond the result: at most 24 bytes x 8,192 for each update.
+
+    **Units**: weights in 2^-20 with sum at most 2^20, those of weight 0 take no part; discounts in 2^-16.
+
+    Raises:
+        LocalProtocolError: an array, a weight or a discount is not what it should be.
+    """
+    for name, given in (("keys", keys), ("norms", norms)):
+        if given is not None and len(given) != len(updates):
+            raise LocalProtocolError("AGG-24", f"{len(updates)} {name}", str(len(given)))
+    rows = tabulate(updates, weights, discounts, grid.size)
+    closed = _Round(rule, model, updates, weights, discounts, keys, norms, grid, rows)
+    if len(rows.positions) < minimum_updates(rule):
+        return _apply_fallback(closed)
+    return _RULES[rule.name](closed)
+
+
+def clip_discounts(discounts: Sequence[int], norms: Sequence[int], bound: int) -> tuple[int, ...]:
+    """``discounts`` lowered so that no discounted norm exceeds ``bound`` (AGG-25).
+
+    **Units**: ``norms`` in grid units before the discount; ``bound`` in 2^-16 grid units, like
+    ``norm * discount``.
+    """
+    return tuple(
+        discount if length * discount <= bound else bound // length
+        for discount, length in zip(discounts, norms, strict=True)
+    )
+
+
+def _apply_fallback(closed: _Round) -> RuleResult:
+    positions = closed.positions
+    norms = [closed.norms[at] if closed.norms else norm(closed.updates[at]) for at in positions]
+    discounts = [closed.discounts[at] for at in positions]
+    lengths = sorted(length * discount for length, discount in zip(norms, discounts, strict=True))
+    median = lengths[(len(lengths) - 1) // 2] if lengths else 0
+    clipped = list(closed.discounts)
+    for at, discount in zip(positions, clip_discounts(discounts, norms, median), strict=True):
+        clipped[at] = discount
+    rows = tabulate(closed.updates, closed.weights, clipped, closed.grid.size)
+    return RuleResult(mean_of_rows(closed.model, rows, closed.grid), CLIPPED_MEAN, positions)
+
+
+def _apply_mean(closed: _Round) -> RuleResult:
+    return closed.finish(mean_of_rows(closed.model, closed.rows, closed.grid))
+
+
+def _apply_median(closed: _Round) -> RuleResult:
+    return closed.finish(median_of_rows(closed.model, closed.rows, closed.grid))
+
+
+def _apply_trimmed_mean(closed: _Round) -> RuleResult:
+    trim_ppm = closed.rule.trim_ppm
+    return closed.finish(trimmed_mean_of_rows(closed.model, closed.rows, closed.grid, trim_ppm))
+
+
+def _apply_krum(closed: _Round) -> RuleResult:
+    rule, weights = closed.rule, [0] * len(closed.weights)
+    wanted = 1
+    if rule.name == "multi_krum":
+        wanted = rule.selected or len(closed.rows.positions) - rule.byzantine
+    selected = _order_by_krum(closed)[:wanted]
+    # The selected share the mass of all, else choosing few of many would shrink the step.
+    selected_mass = sum(closed.weights[at] for at in selected)
+    for at in selected:
+        weights[at] = closed.weights[at] * closed.rows.mass // selected_mass
+    rows = tabulate(closed.updates, weights, closed.discounts, closed.grid.size)
+    return RuleResult(mean_of_rows(closed.model, rows, closed.grid), rule.name, tuple(sorted(selected)))
+
+
+def _order_by_krum(closed: _Round) -> list[int]:
+    """Positions by score, then greater weight, then key (AGG-24)."""
+    positions = closed.rows.positions
+    neighbours = len(positions) - closed.rule.byzantine - 2
+    distances = squared_distances(closed.rows, closed.grid.size)
+
+    def order(row: int) -> tuple[int, int, bytes, int]:
+        at = positions[row]
+        others = sorted(distances[row][:row] + distances[row][row + 1 :])
+        key = closed.keys[at] if closed.keys else b""
+        return sum(others[:neighbours]), -closed.weights[at], key, at
+
+    return [positions[row] for row in sorted(range(len(positions)), key=order)]
+
+
+_RULES: dict[str, Callable[[_Round], RuleResult]] = {
+    "weighted_mean": _apply_mean,
+    "median": _apply_median,
+    "trimmed_mean": _apply_trimmed_mean,
+    "krum": _apply_krum,
+    "multi_krum": _apply_krum,
+}
+RULE_NAMES = tuple(_RULES)
