@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from flobc.adapters.filesystem import FileModels, FilePayloads, LogReader, frame_record
 from flobc.adapters.filesystem.stores import get_block_path, read_block
@@ -80,10 +81,12 @@ def reseal(block: Block, header: Header, signers: list[Identity]) -> Block:
     return dataclasses.replace(block, header=header, certificate=tuple(seals))
 
 
-def rewrite_scores_with_all_keys(block: Block) -> Block:
+def rewrite_decision_with_all_keys(block: Block, **changes: Any) -> Block:
     """What a quorum of liars can do to a block, but not to a log that others hold."""
-    changed = change_score(block)
-    header = dataclasses.replace(block.header, decisions_root=compute_decisions_root(changed.body.decisions))
+    first, *others = block.body.decisions
+    decisions = (dataclasses.replace(first, **changes), *others)
+    changed = dataclasses.replace(block, body=dataclasses.replace(block.body, decisions=decisions))
+    header = dataclasses.replace(block.header, decisions_root=compute_decisions_root(decisions))
     return reseal(changed, header, get_validators()[:QUORUM])
 
 

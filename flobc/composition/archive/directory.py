@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from flobc.adapters.filesystem import FileModels, FilePayloads, LogReader
 from flobc.adapters.filesystem.stores import list_block_heights, read_block
 from flobc.composition.archive.genesis import require_usable
-from flobc.composition.run_directory import is_run_directory, load_genesis
+from flobc.composition.run_directory import is_run_directory, load_genesis, load_tests
 from flobc.errors import DataError
 from flobc.ports.payloads import Payload
 from flobc.protocol.chain.block import Block
@@ -76,15 +75,8 @@ class DirectoryArchive:
 
     def tests(self) -> dict[int, float]:
         """Return the test accuracy by height; a line that a killed run left half written is skipped."""
-        path = self._root / "rounds.jsonl"
-        found: dict[int, float] = {}
         with self._damage_named():
-            lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-        for line in lines:
-            with suppress(ValueError, KeyError, TypeError):
-                item = json.loads(line)
-                found[int(item["height"])] = float(item["accuracy"])
-        return found
+            return {height: report.accuracy for height, report in load_tests(self._root).items()}
 
     def close(self) -> None:
         """Nothing stays open."""
