@@ -42,7 +42,7 @@ check: $(READY) ## style, types, import rule, spelling, sizes
 	@$(BIN)/python tools/check_text.py
 
 bench: $(READY) ## our figures beside a peer's, measured in one run
-	@$(BIN)/python tests/bench/run.py $(ARGS)
+	@$(BIN)/python -m tests.bench.run $(ARGS)
 
 proto: ## generate the gRPC code (nothing to generate before the services exist)
 	@echo "There are no .proto files yet: the protocol's own encoding needs none."

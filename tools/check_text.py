@@ -89,9 +89,7 @@ def main() -> int:
     """Print the findings; 1 if there are any."""
     files = list_files()
     findings = [finding for path in files for finding in check_file(path)]
-    print(
-        "\n".join(findings) or f"{len(files)} files hold no forbidden word and no oversize module or function"
-    )
+    print("\n".join(findings) or f"{len(files)} files hold no forbidden word and no oversize module or function")
     return 1 if findings else 0
 
 

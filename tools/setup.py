@@ -194,9 +194,7 @@ def main() -> None:
         print("FLoBC is set up in .venv")
         return
     started = time.monotonic()
-    print(
-        f"Setting up FLoBC in .venv, once; Python {sys.version.split()[0]}, system packages stay as they are"
-    )
+    print(f"Setting up FLoBC in .venv, once; Python {sys.version.split()[0]}, system packages stay as they are")
     try:
         replace(digest)
     except StepError as error:

@@ -55,6 +55,6 @@ def compute_model_digest(model: NDArray[np.int32], chunk_size: int) -> bytes:
 
     **Shapes**: model (D,), int32.
     """
-    data = memoryview(np.ascontiguousarray(model, dtype="<i4")).cast("B")
+    data = np.ascontiguousarray(model, dtype="<i4").data.cast("B")
     width = 4 * chunk_size
     return merkle_root([data[start : start + width] for start in range(0, len(data), width)])

@@ -92,8 +92,7 @@ class Grid:
         """The grid of coordinates ``[start, stop)`` alone, counted from 0: for chunk-wise aggregation."""
         return Grid(
             tuple(
-                replace(piece, start=piece.start - start, stop=piece.stop - start)
-                for piece in self.pieces(start, stop)
+                replace(piece, start=piece.start - start, stop=piece.stop - start) for piece in self.pieces(start, stop)
             )
         )
 
@@ -113,11 +112,9 @@ class Grid:
 
         def convert(start: int, stop: int) -> None:
             for piece in self.pieces(start, stop):
-                scale = np.float32(2.0**-piece.fraction_bits)
-                bounds = (piece.lo, piece.hi)
-                _candidate(
-                    model, addend, update is not None, bounds, scale, result, (piece.start, piece.stop)
-                )
+                part = slice(piece.start, piece.stop)
+                view = (piece.lo, piece.hi, np.float32(2.0**-piece.fraction_bits))
+                _candidate(model[part], addend[part], update is not None, view, result[part])
 
         for_each_range(self.size, convert)
         return result
@@ -154,9 +151,7 @@ class Grid:
         """
         delta = checked(delta, np.float32, self.size, "delta")
         result = np.empty(self.size, np.int32)
-        for_each_range(
-            self.size, lambda start, stop: self.quantise_range(delta[start:stop], start, result[start:stop])
-        )
+        for_each_range(self.size, lambda start, stop: self.quantise_range(delta[start:stop], start, result[start:stop]))
         return result
 
     def quantise_range(self, delta: Float32s, first: int, out: Int32s) -> None:
@@ -184,9 +179,7 @@ def _raise_fault(values: Float32s, piece: Segment) -> None:
     finite = np.isfinite(values)
     if not finite.all():
         first = int(np.argmin(finite))
-        raise PayloadFault(
-            "non_finite", f"coordinate {piece.start + first} is {values[first]}, expected a number"
-        )
+        raise PayloadFault("non_finite", f"coordinate {piece.start + first} is {values[first]}, expected a number")
     limit = 2.0 ** (30 - piece.fraction_bits)
     first = int(np.argmax(np.abs(values) >= limit))
     raise PayloadFault(
@@ -209,22 +202,14 @@ def _quantise(values: Float32s, scale: np.float32, out: Int32s) -> int:
 
 
 @kernel
-def _candidate(
-    model: Int32s,
-    update: Int32s,
-    added: bool,
-    bounds: tuple[int, int],
-    scale: np.float32,
-    out: Float32s,
-    reach: tuple[int, int],
-) -> None:
-    lo, hi = bounds
-    for i in range(reach[0], reach[1]):
+def _candidate(model: Int32s, update: Int32s, added: bool, view: tuple[int, int, np.float32], out: Float32s) -> None:
+    lo, hi, scale = view
+    for i in range(len(model)):
         value = np.int64(model[i])
         if added:
             value += np.int64(update[i])
         # int32 to float32 rounds half to even; the power of two then changes the exponent only.
-        out[i] = np.float32(np.int32(min(max(value, lo), hi))) * scale
+        out[i] = np.float32(np.int32(min(max(value, np.int64(lo)), np.int64(hi)))) * scale
 
 
 @kernel

@@ -7,8 +7,8 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from numba import carray, njit, types  # type: ignore[import-untyped]
-from numba.extending import intrinsic  # type: ignore[import-untyped]
+from numba import carray, njit, types  # type: ignore[attr-defined]
+from numba.extending import intrinsic
 
 from flobc.errors import LocalProtocolError
 
@@ -35,9 +35,9 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
         return njit(cache=False, **options)(function)  # type: ignore[no-any-return]
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _int32_pointer(_context: Any, _address: Any) -> Any:
-    signature = types.CPointer(types.int32)(types.int64)
+    signature = types.CPointer(types.int32)(types.int64)  # type: ignore[no-untyped-call]
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
@@ -52,7 +52,7 @@ def row_at(address: int, first: int, count: int) -> Int32s:
     Lets one compiled loop walk a list of separate arrays without copying them into a matrix;
     the caller keeps the arrays alive (see ``UpdateRows``).
     """
-    return carray(_int32_pointer(address + 4 * first), (count,))  # type: ignore[no-any-return]
+    return carray(_int32_pointer(address + 4 * first), (count,))  # type: ignore[call-arg]
 
 
 def read_only(array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:

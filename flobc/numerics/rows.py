@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -16,6 +16,17 @@ DISCOUNT_ONE = 1 << 16
 
 Updates: TypeAlias = Sequence[Int32s] | Int32s
 """A list of int32[D] arrays (memory-mapped ones too) or one int32[n, D] matrix."""
+
+
+class Target(NamedTuple):
+    """Where a kernel adds its step: coordinates ``[start, stop)`` of one segment."""
+
+    model: Int32s
+    out: Int32s
+    start: int
+    stop: int
+    lo: int
+    hi: int
 
 
 @dataclass(frozen=True)

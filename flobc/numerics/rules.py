@@ -30,33 +30,17 @@ class RuleSpec:
     """``trimmed_mean``: the share of the weights cut at either end, in millionths."""
     byzantine: int = 1
     """``krum``, ``multi_krum``: how many liars to expect (f)."""
-    m: int = 1
-    """``multi_krum``: how many updates to average."""
+    selected: int = 0
+    """``multi_krum``: how many updates to average (m); 0 for all but ``byzantine``."""
 
     def __post_init__(self) -> None:
         if self.name not in RULE_NAMES:
             raise LocalProtocolError("AGG-20", f"a rule among {', '.join(RULE_NAMES)}", repr(self.name))
         if not 0 <= self.trim_ppm < 500_000:
             raise LocalProtocolError("AGG-22", "trim_ppm in [0, 500000)", str(self.trim_ppm))
-        if self.byzantine < 0 or self.m < 1:
-            raise LocalProtocolError(
-                "AGG-24", "byzantine >= 0 and m >= 1", f"byzantine {self.byzantine}, m {self.m}"
-            )
-
-
-@dataclass(frozen=True)
-class WeightedUpdates:
-    """The updates of a round; every sequence runs over the same updates, in any order."""
-
-    updates: Updates
-    weights: Sequence[int]
-    """Units of 2^-20, sum at most 2^20. An update of weight 0 takes no part."""
-    discounts: Sequence[int]
-    """Units of 2^-16; 65536 leaves an update as it is."""
-    keys: Sequence[bytes] | None = None
-    """Digests that break ties, least first; without them the position does."""
-    norms: Sequence[int] | None = None
-    """``norm`` of each update before its discount; computed where it is needed and not given."""
+        if self.byzantine < 0 or self.selected < 0:
+            found = f"byzantine {self.byzantine}, selected {self.selected}"
+            raise LocalProtocolError("AGG-24", "byzantine and selected of at least 0", found)
 
 
 @dataclass(frozen=True)
@@ -78,26 +62,66 @@ def minimum_updates(rule: RuleSpec) -> int:
             return 3
         case "trimmed_mean":
             # So many that, at equal weights, a whole update is cut at either end.
-            return max(3, -(-1_000_000 // rule.trim_ppm)) if rule.trim_ppm else 0
+            return max(3, -(-1_000_000 // rule.trim_ppm)) if rule.trim_ppm else 1
         case "krum":
             return 2 * rule.byzantine + 3
         case _:
-            return max(2 * rule.byzantine + 3, rule.byzantine + rule.m)
+            return max(2 * rule.byzantine + 3, rule.byzantine + rule.selected)
 
 
-def apply_rule(rule: RuleSpec, model: Int32s, batch: WeightedUpdates, grid: Grid) -> RuleResult:
-    """``model`` (int32[D]) after ``rule`` on the updates of ``batch``.
+@dataclass(frozen=True)
+class _Round:
+    """What ``apply_rule`` was given, and the rows it makes of it."""
 
-    The result depends on neither the order of the updates, given ``keys``, nor the number of
-    threads. Extra memory beyond the result: at most 24 bytes x 8,192 for each update.
+    rule: RuleSpec
+    model: Int32s
+    updates: Updates
+    weights: Sequence[int]
+    discounts: Sequence[int]
+    keys: Sequence[bytes] | None
+    norms: Sequence[int] | None
+    grid: Grid
+    rows: UpdateRows
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        return tuple(sorted(self.rows.positions))
+
+    def finish(self, model: Int32s) -> RuleResult:
+        return RuleResult(model, self.rule.name, self.positions)
+
+
+def apply_rule(
+    rule: RuleSpec,
+    model: Int32s,
+    updates: Updates,
+    *,
+    weights: Sequence[int],
+    discounts: Sequence[int],
+    grid: Grid,
+    keys: Sequence[bytes] | None = None,
+    norms: Sequence[int] | None = None,
+) -> RuleResult:
+    """``model`` (int32[D]) after ``rule`` on ``updates`` (n x int32[D], |q| < 2^30).
+
+    The result depends on neither the order of the updates nor the number of threads. ``keys`` are
+    the updates' digests, which break ties, least first; without them the position does. ``norms``
+    (``norm`` of each update before its discount) are computed where they are needed and not given.
+    Extra memory beyond the result: at most 24 bytes x 8,192 for each update.
+
+    **Units**: weights in 2^-20 with sum at most 2^20, those of weight 0 take no part; discounts in 2^-16.
 
     Raises:
         LocalProtocolError: an array, a weight or a discount is not what it should be.
     """
-    rows = tabulate(batch.updates, batch.weights, batch.discounts, grid.size)
+    for name, given in (("keys", keys), ("norms", norms)):
+        if given is not None and len(given) != len(updates):
+            raise LocalProtocolError("AGG-24", f"{len(updates)} {name}", str(len(given)))
+    rows = tabulate(updates, weights, discounts, grid.size)
+    closed = _Round(rule, model, updates, weights, discounts, keys, norms, grid, rows)
     if len(rows.positions) < minimum_updates(rule):
-        return _apply_fallback(model, rows, batch, grid)
-    return _RULES[rule.name](rule, model, rows, batch, grid)
+        return _apply_fallback(closed)
+    return _RULES[rule.name](closed)
 
 
 def clip_discounts(discounts: Sequence[int], norms: Sequence[int], bound: int) -> tuple[int, ...]:
@@ -112,73 +136,62 @@ def clip_discounts(discounts: Sequence[int], norms: Sequence[int], bound: int) -
     )
 
 
-def _apply_fallback(model: Int32s, rows: UpdateRows, batch: WeightedUpdates, grid: Grid) -> RuleResult:
-    if not rows.positions:
-        return RuleResult(mean_of_rows(model, rows, grid), CLIPPED_MEAN, ())
-    positions = sorted(rows.positions)
-    norms = [batch.norms[at] if batch.norms else norm(batch.updates[at]) for at in positions]
-    discounts = [batch.discounts[at] for at in positions]
+def _apply_fallback(closed: _Round) -> RuleResult:
+    positions = closed.positions
+    norms = [closed.norms[at] if closed.norms else norm(closed.updates[at]) for at in positions]
+    discounts = [closed.discounts[at] for at in positions]
     lengths = sorted(length * discount for length, discount in zip(norms, discounts, strict=True))
-    clipped = list(batch.discounts)
-    for at, discount in zip(
-        positions, clip_discounts(discounts, norms, lengths[(len(lengths) - 1) // 2]), strict=True
-    ):
+    median = lengths[(len(lengths) - 1) // 2] if lengths else 0
+    clipped = list(closed.discounts)
+    for at, discount in zip(positions, clip_discounts(discounts, norms, median), strict=True):
         clipped[at] = discount
-    rows = tabulate(batch.updates, batch.weights, clipped, grid.size)
-    return RuleResult(mean_of_rows(model, rows, grid), CLIPPED_MEAN, tuple(positions))
+    rows = tabulate(closed.updates, closed.weights, clipped, closed.grid.size)
+    return RuleResult(mean_of_rows(closed.model, rows, closed.grid), CLIPPED_MEAN, positions)
 
 
-def _apply_mean(
-    rule: RuleSpec, model: Int32s, rows: UpdateRows, batch: WeightedUpdates, grid: Grid
-) -> RuleResult:
-    return RuleResult(mean_of_rows(model, rows, grid), rule.name, tuple(sorted(rows.positions)))
+def _apply_mean(closed: _Round) -> RuleResult:
+    return closed.finish(mean_of_rows(closed.model, closed.rows, closed.grid))
 
 
-def _apply_median(
-    rule: RuleSpec, model: Int32s, rows: UpdateRows, batch: WeightedUpdates, grid: Grid
-) -> RuleResult:
-    return RuleResult(median_of_rows(model, rows, grid), rule.name, tuple(sorted(rows.positions)))
+def _apply_median(closed: _Round) -> RuleResult:
+    return closed.finish(median_of_rows(closed.model, closed.rows, closed.grid))
 
 
-def _apply_trimmed_mean(
-    rule: RuleSpec, model: Int32s, rows: UpdateRows, batch: WeightedUpdates, grid: Grid
-) -> RuleResult:
-    if not rows.positions:
-        return _apply_mean(rule, model, rows, batch, grid)
-    result = trimmed_mean_of_rows(model, rows, grid, rule.trim_ppm)
-    return RuleResult(result, rule.name, tuple(sorted(rows.positions)))
+def _apply_trimmed_mean(closed: _Round) -> RuleResult:
+    trim_ppm = closed.rule.trim_ppm
+    return closed.finish(trimmed_mean_of_rows(closed.model, closed.rows, closed.grid, trim_ppm))
 
 
-def _apply_krum(
-    rule: RuleSpec, model: Int32s, rows: UpdateRows, batch: WeightedUpdates, grid: Grid
-) -> RuleResult:
-    wanted = rule.m if rule.name == "multi_krum" else 1
-    selected = _select_by_krum(rule, rows, batch, grid)[:wanted]
+def _apply_krum(closed: _Round) -> RuleResult:
+    rule, weights = closed.rule, [0] * len(closed.weights)
+    wanted = 1
+    if rule.name == "multi_krum":
+        wanted = rule.selected or len(closed.rows.positions) - rule.byzantine
+    selected = _order_by_krum(closed)[:wanted]
     # The selected share the mass of all, else choosing few of many would shrink the step.
-    selected_mass = sum(batch.weights[at] for at in selected)
-    weights = [0] * len(batch.weights)
+    selected_mass = sum(closed.weights[at] for at in selected)
     for at in selected:
-        weights[at] = batch.weights[at] * rows.mass // selected_mass
-    chosen = tabulate(batch.updates, weights, batch.discounts, grid.size)
-    return RuleResult(mean_of_rows(model, chosen, grid), rule.name, tuple(sorted(selected)))
+        weights[at] = closed.weights[at] * closed.rows.mass // selected_mass
+    rows = tabulate(closed.updates, weights, closed.discounts, closed.grid.size)
+    return RuleResult(mean_of_rows(closed.model, rows, closed.grid), rule.name, tuple(sorted(selected)))
 
 
-def _select_by_krum(rule: RuleSpec, rows: UpdateRows, batch: WeightedUpdates, grid: Grid) -> list[int]:
+def _order_by_krum(closed: _Round) -> list[int]:
     """Positions by score, then greater weight, then key (AGG-24)."""
-    neighbours = len(rows.positions) - rule.byzantine - 2
-    distances = squared_distances(rows, grid.size)
+    positions = closed.rows.positions
+    neighbours = len(positions) - closed.rule.byzantine - 2
+    distances = squared_distances(closed.rows, closed.grid.size)
 
     def order(row: int) -> tuple[int, int, bytes, int]:
-        others = distances[row][:row] + distances[row][row + 1 :]
-        at = rows.positions[row]
-        key = batch.keys[at] if batch.keys else b""
-        return sum(sorted(others)[:neighbours]), -batch.weights[at], key, at
+        at = positions[row]
+        others = sorted(distances[row][:row] + distances[row][row + 1 :])
+        key = closed.keys[at] if closed.keys else b""
+        return sum(others[:neighbours]), -closed.weights[at], key, at
 
-    return [rows.positions[row] for row in sorted(range(len(rows.positions)), key=order)]
+    return [positions[row] for row in sorted(range(len(positions)), key=order)]
 
 
-_Rule = Callable[[RuleSpec, "Int32s", UpdateRows, WeightedUpdates, Grid], RuleResult]
-_RULES: dict[str, _Rule] = {
+_RULES: dict[str, Callable[[_Round], RuleResult]] = {
     "weighted_mean": _apply_mean,
     "median": _apply_median,
     "trimmed_mean": _apply_trimmed_mean,

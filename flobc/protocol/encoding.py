@@ -24,11 +24,11 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import functools
 import hashlib
+import operator
 import types
 import typing
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
 from flobc.errors import LocalProtocolError, RemoteProtocolError
@@ -107,10 +107,11 @@ def _integer(width: _Width) -> _Form:
 
     def write(out: list[bytes], value: int) -> None:
         try:
-            out.append(int(value).to_bytes(size, "big", signed=signed))
-        except OverflowError as error:
+            # index() takes every integer type and no float, which int() would silently round.
+            out.append(operator.index(value).to_bytes(size, "big", signed=signed))
+        except (OverflowError, TypeError) as error:
             kind = "signed" if signed else "unsigned"
-            raise LocalProtocolError("WIRE-1", f"a {kind} {8 * size}-bit integer", str(value)) from error
+            raise LocalProtocolError("WIRE-1", f"a {kind} {8 * size}-bit integer", repr(value)) from error
 
     return _Form(write, lambda reader: int.from_bytes(reader.take(size), "big", signed=signed), size)
 
@@ -157,13 +158,18 @@ _TEXT = _Form(lambda out, value: _write_bytes(out, value.encode("utf-8")), _read
 
 
 def _literal(choices: tuple[str, ...]) -> _Form:
+    def write(out: list[bytes], value: str) -> None:
+        if value not in choices:
+            raise LocalProtocolError("WIRE-1", f"one of {', '.join(choices)}", repr(value))
+        _TEXT.write(out, value)
+
     def read(reader: _Reader) -> str:
         text = _read_text(reader)
         if text not in choices:
             raise RemoteProtocolError("WIRE-4", f"one of {', '.join(choices)}", repr(text))
         return text
 
-    return _Form(_TEXT.write, read, 4)
+    return _Form(write, read, 4)
 
 
 def _enumeration(cls: type[enum.IntEnum]) -> _Form:
@@ -225,11 +231,20 @@ def _optional(inner: _Form) -> _Form:
     return _Form(write, lambda reader: inner.read(reader) if _read_bool(reader) else None, 1)
 
 
-@functools.cache
-def _record_form(cls: Hashable, skip_last: bool = False) -> _Form:
-    record = typing.cast(Any, cls)
-    hints = typing.get_type_hints(record, include_extras=True)
-    names = [field.name for field in dataclasses.fields(record)]
+_FORMS: dict[tuple[type[Any], bool], _Form] = {}
+
+
+def _record_form(cls: type[Any], skip_last: bool = False) -> _Form:
+    """Return a dataclass's form, made once; ``skip_last`` leaves its last field out."""
+    form = _FORMS.get((cls, skip_last))
+    if form is None:
+        form = _FORMS[cls, skip_last] = _build_record_form(cls, skip_last)
+    return form
+
+
+def _build_record_form(cls: type[Any], skip_last: bool) -> _Form:
+    hints = typing.get_type_hints(cls, include_extras=True)
+    names = [field.name for field in dataclasses.fields(cls)]
     if skip_last:
         names = names[:-1]
     forms = [_form(hints[name]) for name in names]
@@ -240,7 +255,7 @@ def _record_form(cls: Hashable, skip_last: bool = False) -> _Form:
             form.write(out, getattr(value, name))
 
     def read(reader: _Reader) -> Any:
-        return record(*(form.read(reader) for form in forms))
+        return cls(*(form.read(reader) for form in forms))
 
     return _Form(write, read, sum(form.least for form in forms))
 
@@ -280,14 +295,16 @@ def _form(hint: Any) -> _Form:
 def encode(value: Any) -> bytes:
     """Return the one canonical byte string of a dataclass ``value`` (WIRE-1)."""
     out: list[bytes] = []
-    _record_form(type(value)).write(out, value)
+    cls: Any = type(value)
+    _record_form(cls).write(out, value)
     return b"".join(out)
 
 
 def encode_without_last(value: Any) -> bytes:
     """Return the encoding of every field but the last: what a message's trailing signature covers."""
     out: list[bytes] = []
-    _record_form(type(value), True).write(out, value)
+    cls: Any = type(value)
+    _record_form(cls, True).write(out, value)
     return b"".join(out)
 
 
@@ -297,7 +314,8 @@ def decode(cls: type[T], data: bytes) -> T:
     **Raises** RemoteProtocolError with the WIRE rule that the bytes break; trailing bytes break WIRE-3.
     """
     reader = _Reader(data)
-    value: T = _record_form(cls).read(reader)
+    schema: Any = cls
+    value: T = _record_form(schema).read(reader)
     if reader.offset != len(data):
         raise RemoteProtocolError("WIRE-3", "the end of the record", f"{len(data) - reader.offset} bytes more")
     return value
@@ -310,5 +328,5 @@ def tagged(tag: str, body: bytes) -> bytes:
 
 
 def compute_digest(value: Any) -> bytes:
-    """Return SHA-256 over the tagged encoding of a dataclass; the tag is its class's name (WIRE-7)."""
+    """Return SHA-256 over the tagged encoding of a dataclass; the tag is its class's name (WIRE-8)."""
     return hashlib.sha256(tagged(type(value).__name__, encode(value))).digest()

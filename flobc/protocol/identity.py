@@ -28,7 +28,7 @@ PUBLIC_KEY_BYTES = 32
 SEED_BYTES = 32
 SIGNATURE_BYTES: int = crypto_sign_BYTES
 
-_RULE = "WIRE-KEY"
+_RULE = "WIRE-13"
 
 # Roles that share a process check the same small records again and again; a hit costs 1 % of a check.
 # Long messages stay out, so the cache holds at most 4096 * (4096 + 96) bytes, 17 MB.
@@ -70,7 +70,7 @@ def validate_public_key(key: bytes) -> None:
     Refused are: another length than 32 bytes, a y coordinate that is not reduced, a point that is not
     on the curve, and every point outside the subgroup of prime order (small-order points among them).
 
-    **Raises** RemoteProtocolError (rule ``WIRE-KEY``).
+    **Raises** RemoteProtocolError (rule ``WIRE-13``).
     """
     if len(key) != PUBLIC_KEY_BYTES:
         raise RemoteProtocolError(_RULE, f"a public key of {PUBLIC_KEY_BYTES} bytes", f"{len(key)} bytes")

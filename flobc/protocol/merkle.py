@@ -20,12 +20,14 @@ _LEAF_PREFIX = b"\x00"
 _NODE_PREFIX = b"\x01"
 
 
-def leaf_hash(leaf: bytes) -> bytes:
-    """The hash of one leaf: SHA-256(0x00 || leaf)."""
-    return sha256(_LEAF_PREFIX + leaf).digest()
+def leaf_hash(leaf: bytes | memoryview) -> bytes:
+    """The hash of one leaf: SHA-256(0x00 || leaf), without copying a large leaf."""
+    found = sha256(_LEAF_PREFIX)
+    found.update(leaf)
+    return found.digest()
 
 
-def merkle_root(leaves: Sequence[bytes]) -> bytes:
+def merkle_root(leaves: Sequence[bytes] | Sequence[memoryview]) -> bytes:
     """The root over the leaves in their order; SHA-256 of nothing for no leaves."""
     return root_of_hashes([leaf_hash(leaf) for leaf in leaves])
 
@@ -43,10 +45,10 @@ def root_of_hashes(hashes: Sequence[bytes]) -> bytes:
 def inclusion_proof(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     """The sibling hashes from the leaf at ``index`` up to the root.
 
-    **Raises** LocalProtocolError (rule ``WIRE-MERKLE``) if there is no such leaf.
+    **Raises** LocalProtocolError (rule ``WIRE-14``) if there is no such leaf.
     """
     if not 0 <= index < len(leaves):
-        raise LocalProtocolError("WIRE-MERKLE", f"a leaf index below {len(leaves)}", str(index))
+        raise LocalProtocolError("WIRE-14", f"a leaf index below {len(leaves)}", str(index))
     level = [leaf_hash(leaf) for leaf in leaves]
     proof = []
     while len(level) > 1:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from flobc.errors import UsageError
+from flobc.errors import RemoteProtocolError, UsageError
+from flobc.protocol.bounds import PPM, require_choice, require_int
 from flobc.protocol.encoding import I32, U8, U16, U32, U64, Digest, Key, compute_digest
 from flobc.protocol.identity import validate_public_key
 from flobc.protocol.sync.params import SyncParams, validate_sync_params
@@ -19,6 +20,7 @@ from flobc.protocol.trust.weights import WeightParams, validate_weight_params
 PROTOCOL_VERSION = 1
 SCORE_ONE = 1_000_000
 """Scores, losses and accuracies are integers in units of 1e-6."""
+_MAX_U32 = 2**32 - 1
 
 TensorKind = Literal["train", "buffer", "frozen"]
 
@@ -154,6 +156,32 @@ def validate_genesis(genesis: Genesis) -> None:
             f"This genesis is of protocol version {genesis.version}, but this program speaks version "
             f"{PROTOCOL_VERSION}; use the release that made it."
         )
+    if genesis.model.size < 1 or genesis.model.chunk_size < 1:
+        raise UsageError("The model has no coordinates or its chunk size is 0; give it at least one trainable tensor.")
+    _validate_members(genesis)
+    _validate_admission(genesis)
+    validate_chain_params(genesis.params)
+
+
+def validate_chain_params(params: ChainParams) -> None:
+    """Check every consensus param's range (CHAIN-4). **Raises** UsageError."""
+    scoring, aggregation, admission = params.scoring, params.aggregation, params.admission
+    validate_sync_params(params.sync)
+    validate_trust_params(params.trust)
+    validate_weight_params(params.weights)
+    require_choice("scoring.metric", scoring.metric, ("loss", "accuracy"))
+    require_int("scoring.score_step", scoring.score_step, 1, SCORE_ONE, "what scores are rounded to, in 1e-6")
+    require_int("scoring.accept_tolerance", scoring.accept_tolerance, 0, SCORE_ONE, "largest harm, in 1e-6")
+    require_int("scoring.loss_floor", scoring.loss_floor, 1, _MAX_U32, "least unit of losses, in 1e-6")
+    require_int("aggregation.byzantine_ppm", aggregation.byzantine_ppm, 0, PPM, "share of attackers to bear")
+    require_int("aggregation.trim_ppm", aggregation.trim_ppm, 0, PPM, "share cut off at each end")
+    require_int("aggregation.norm_factor_ppm", aggregation.norm_factor_ppm, 0, _MAX_U32, "bound over median norm")
+    require_choice("admission.mode", admission.mode, ("allowlist", "invite", "open"))
+    require_int("admission.max_trainers", admission.max_trainers, 1, _MAX_U32, "most trainers of the chain")
+    require_int("max_votes_per_batch", params.max_votes_per_batch, 1, 2**16 - 1, "most votes in one record")
+
+
+def _validate_members(genesis: Genesis) -> None:
     if not genesis.validators:
         raise UsageError("A chain needs at least one validator; add one to the genesis.")
     for role, keys in (("validators", genesis.validators), ("trainers", genesis.trainers)):
@@ -162,21 +190,38 @@ def validate_genesis(genesis: Genesis) -> None:
                 f"The genesis {role} must be distinct keys in ascending order; sort them and drop doubles."
             )
         for key in keys:
-            validate_public_key(key)
+            _validate_key(role, key)
     if set(genesis.validators) & set(genesis.trainers):
         raise UsageError("A key is both validator and trainer; every role needs a key of its own.")
-    if genesis.model.size < 1 or genesis.model.chunk_size < 1:
-        raise UsageError("The model has no coordinates or its chunk size is 0; give it at least one trainable tensor.")
-    admission = genesis.params.admission
+
+
+def _validate_admission(genesis: Genesis) -> None:
+    admission, sync, members = genesis.params.admission, genesis.params.sync, len(genesis.trainers)
     if admission.mode == "invite" and admission.operator is None:
         raise UsageError("Admission by invitation needs the operator's key in the genesis; add it or choose 'open'.")
-    if admission.mode == "allowlist" and not genesis.trainers:
-        raise UsageError("Admission by allowlist with no trainers would admit nobody; name at least one trainer.")
-    if len(genesis.trainers) > admission.max_trainers:
+    if admission.operator is not None:
+        _validate_key("operator", admission.operator)
+    if members > admission.max_trainers:
         raise UsageError(
-            f"The genesis names {len(genesis.trainers)} trainers, but max_trainers is {admission.max_trainers}; "
-            "raise it."
+            f"The genesis names {members} trainers, but max_trainers is {admission.max_trainers}; raise it."
         )
-    validate_sync_params(genesis.params.sync)
-    validate_trust_params(genesis.params.trust)
-    validate_weight_params(genesis.params.weights)
+    if admission.mode != "allowlist":
+        return
+    if not members:
+        raise UsageError("Admission by allowlist with no trainers would admit nobody; name at least one trainer.")
+    most = members * (1 if sync.scheme == "bsp" else sync.quota)
+    if sync.min_updates > most:
+        raise UsageError(
+            f"No round would ever close: sync.min_updates is {sync.min_updates}, but {members} trainers publish at "
+            f"most {most} updates from one base; lower it."
+        )
+
+
+def _validate_key(role: str, key: bytes) -> None:
+    try:
+        validate_public_key(key)
+    except RemoteProtocolError as error:
+        raise UsageError(
+            f"A key among the genesis {role} is unusable: expected {error.expected}, found {error.found}; "
+            "replace it by a key made with this program."
+        ) from error

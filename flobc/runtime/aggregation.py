@@ -12,7 +12,7 @@ from flobc.errors import LocalProtocolError, PayloadFault
 from flobc.learning.layout import build_grid, compute_model_digest
 from flobc.numerics.codecs import decode_update
 from flobc.numerics.fixed_point import norm
-from flobc.numerics.rules import RuleSpec, WeightedUpdates, apply_rule
+from flobc.numerics.rules import RuleSpec, apply_rule
 from flobc.ports.payloads import Payload
 from flobc.protocol.chain.block import Body, Decision, Reason
 from flobc.protocol.messages import Fault, UpdateHeader
@@ -32,8 +32,7 @@ class CheckedPayload:
 def build_rule(params: AggregationParams, num_updates: int) -> RuleSpec:
     """Return the aggregation rule for a round with ``num_updates`` used updates."""
     byzantine = params.byzantine_ppm * num_updates // SCORE_ONE
-    selected = params.selected or max(1, num_updates - byzantine)
-    return RuleSpec(params.rule, trim_ppm=params.trim_ppm, byzantine=byzantine, m=selected)
+    return RuleSpec(params.rule, trim_ppm=params.trim_ppm, byzantine=byzantine, selected=params.selected)
 
 
 def get_used(body: Body) -> list[tuple[Decision, UpdateHeader]]:
@@ -83,14 +82,12 @@ class UpdateEngine:
         result = apply_rule(
             build_rule(self.genesis.params.aggregation, len(used)),
             parent,
-            WeightedUpdates(
-                updates,
-                weights=[decision.weight for decision, _ in used],
-                discounts=[decision.discount for decision, _ in used],
-                keys=[decision.update for decision, _ in used],
-                norms=[header.norm for _, header in used],
-            ),
-            self.grid,
+            updates,
+            weights=[decision.weight for decision, _ in used],
+            discounts=[decision.discount for decision, _ in used],
+            grid=self.grid,
+            keys=[decision.update for decision, _ in used],
+            norms=[header.norm for _, header in used],
         )
         return result.model
 

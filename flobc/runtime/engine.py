@@ -95,7 +95,7 @@ class LearningEngine:
         size, width = self.grid.size, self.genesis.model.chunk_size
         chunks = tuple(b"\xff" * min(width, size - start) for start in range(0, size, width))
         digests = tuple(leaf_hash(chunk) for chunk in chunks)
-        encoded = EncodedUpdate(chunks, digests, update=np.zeros(0, np.int32), norm=0, residual=None)
+        encoded = EncodedUpdate(chunks, np.zeros(0, np.int32), 0, None, digests)
         return encoded, root_of_hashes(digests)
 
     def train(self, vector: Vector, examples: Examples, settings: TrainSettings, seed: int) -> Vector:

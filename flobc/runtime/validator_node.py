@@ -73,7 +73,7 @@ class ValidatorNode:
 
     def on_payload(self, header: UpdateHeader) -> None:
         """Take in an update whose whole payload is at hand."""
-        self._role = rules.on_payload_complete(self._role, header)
+        self._role = rules.on_payload_complete(self._role, self._state, header)
 
     def on_commit(self) -> None:
         """Open the next round and forget what the new block has settled."""

@@ -31,9 +31,7 @@ def build_weights(parameters: int = PARAMETERS, seed: int = SEED) -> NDArray[np.
     return generator.standard_normal(parameters, dtype=np.float32) * np.float32(WEIGHT_STD)
 
 
-def build_updates(
-    clients: int = CLIENTS, parameters: int = PARAMETERS, seed: int = SEED
-) -> NDArray[np.float32]:
+def build_updates(clients: int = CLIENTS, parameters: int = PARAMETERS, seed: int = SEED) -> NDArray[np.float32]:
     """Draw one update per client: float32 ``(clients, parameters)``, normal with deviation 1e-3."""
     updates = np.empty((clients, parameters), dtype=np.float32)
     for client in range(clients):

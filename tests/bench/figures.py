@@ -60,16 +60,10 @@ FLOWER_FEDAVG = Source("flower_aggregation", (*flower("fedavg").keys, "fedavg_le
 ROUND = Source("bench_round", ("round_s",))
 
 FIGURES = (
-    Figure(
-        "weighted mean / numpy w @ X", numerics("weighted_mean_s"), numerics("numpy_wX_s"), 1.5, "s", "lower"
-    ),
+    Figure("weighted mean / numpy w @ X", numerics("weighted_mean_s"), numerics("numpy_wX_s"), 1.5, "s", "lower"),
     Figure("weighted mean / Flower FedAvg", numerics("weighted_mean_s"), FLOWER_FEDAVG, 1 / 4, "s", "lower"),
-    Figure(
-        "krum, small / numpy A @ A.T", numerics("krum_small_s"), numerics("numpy_gram_s"), 1.5, "s", "lower"
-    ),
-    Figure(
-        "krum, large / numpy A @ A.T", numerics("krum_large_s"), numerics("numpy_gram_s"), 4.0, "s", "lower"
-    ),
+    Figure("krum, small / numpy A @ A.T", numerics("krum_small_s"), numerics("numpy_gram_s"), 1.5, "s", "lower"),
+    Figure("krum, large / numpy A @ A.T", numerics("krum_large_s"), numerics("numpy_gram_s"), 4.0, "s", "lower"),
     Figure("krum, small / Flower Krum", numerics("krum_small_s"), flower("krum"), 1.0, "s", "lower"),
     Figure("median / Flower FedMedian", numerics("median_s"), flower("median"), 1 / 8, "s", "lower"),
     Figure(

@@ -18,8 +18,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import arrays
-import flower_quiet  # noqa: F401  (first: it sets what flwr reads when imported)
 import flwr
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
@@ -27,6 +25,11 @@ from flwr.server.strategy import aggregate as legacy
 from flwr.serverapp.strategy import FedAvg, FedMedian, FedTrimmedAvg, Krum
 from flwr.supercore.task_identity import TaskIdentity
 from numpy.typing import NDArray
+
+from tests.bench import (
+    arrays,
+    flower_quiet,  # noqa: F401  (sets what flwr reads when imported)
+)
 
 STRATEGIES: dict[str, Callable[[], FedAvg]] = {
     "fedavg": FedAvg,
@@ -122,9 +125,7 @@ def measure(workload: Workload, keys: list[str], repeats: int) -> dict[str, list
 def _aggregate(strategy: FedAvg, replies: list[Message]) -> ArrayRecord:
     aggregated, _ = strategy.aggregate_train(1, replies)
     if aggregated is None:
-        raise SystemExit(
-            f"{type(strategy).__name__} gave no arrays for {len(replies)} replies; expected one."
-        )
+        raise SystemExit(f"{type(strategy).__name__} gave no arrays for {len(replies)} replies; expected one.")
     return aggregated
 
 

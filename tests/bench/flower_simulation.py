@@ -20,8 +20,6 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-import arrays
-import flower_quiet  # noqa: F401  (first: it sets what flwr reads when imported)
 import flwr
 import numpy as np
 import ray
@@ -31,6 +29,11 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
 from numpy.typing import NDArray
+
+from tests.bench import (
+    arrays,
+    flower_quiet,  # noqa: F401  (sets what flwr reads when imported)
+)
 
 
 def build_client_app() -> ClientApp:
@@ -86,9 +89,7 @@ def run_phase(options: argparse.Namespace, grid: Grid, phase: Phase) -> None:
         if server_round == options.rounds:
             phase.model = record["weights"].numpy()
 
-    strategy = FedAvg(
-        fraction_evaluate=0.0, min_train_nodes=options.clients, min_available_nodes=options.clients
-    )
+    strategy = FedAvg(fraction_evaluate=0.0, min_train_nodes=options.clients, min_available_nodes=options.clients)
     strategy.start(
         grid=grid,
         initial_arrays=ArrayRecord({"weights": Array(arrays.build_weights(options.parameters))}),
@@ -102,15 +103,11 @@ def check_model(options: argparse.Namespace, phase: Phase) -> None:
     """Stop unless every client took part in every round: a lost reply would make a round look fast."""
     if phase.model is None:
         raise SystemExit(f"Flower's simulation ended before round {options.rounds}; its log above says why.")
-    step = np.mean(
-        [arrays.build_perturbation(client, options.parameters) for client in range(options.clients)], axis=0
-    )
+    step = np.mean([arrays.build_perturbation(client, options.parameters) for client in range(options.clients)], axis=0)
     expected = arrays.build_weights(options.parameters) + options.rounds * step
     error = float(np.abs(phase.model - expected).max())
     if error > 1e-5:
-        raise SystemExit(
-            f"Flower's model is {error:.2g} away from the mean of all {options.clients} clients."
-        )
+        raise SystemExit(f"Flower's model is {error:.2g} away from the mean of all {options.clients} clients.")
 
 
 def parse_options() -> argparse.Namespace:

@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from figures import FIGURES, Figure, Report, Row, judge, merge_reports
-from machine import format_machine, get_machine
-from peer import BENCH_FOLDER, PeerError, ensure_environment, say
+from tests.bench.figures import FIGURES, Figure, Report, Row, judge, merge_reports
+from tests.bench.machine import format_machine, get_machine
+from tests.bench.peer import BENCH_FOLDER, PeerError, ensure_environment, say
 
 ROOT = BENCH_FOLDER.parents[1]
 BENCH_TIMEOUT_S = 600
@@ -146,9 +146,7 @@ def parse_report(bench: str, output: str) -> dict[str, object]:
     try:
         report = json.loads(output[output.index("{") :])
     except ValueError as error:
-        raise BenchError(
-            f"{bench} is not measured: expected one JSON object, found {output[:80]!r}."
-        ) from error
+        raise BenchError(f"{bench} is not measured: expected one JSON object, found {output[:80]!r}.") from error
     return dict(report)
 
 

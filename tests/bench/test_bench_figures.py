@@ -6,15 +6,13 @@ import json
 import sys
 from pathlib import Path
 
-import arrays
-import figures
 import numpy as np
-import peer
 import pytest
-import run
-from figures import Figure, Source, judge, merge_reports
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.bench import arrays, figures, peer, run
+from tests.bench.figures import Figure, Source, judge, merge_reports
 
 OURS = Source("bench_numerics", ("rule_s",))
 PEER = Source("flower_aggregation", ("slow_s", "fast_s"))
@@ -38,9 +36,7 @@ def test_a_bar_bounds_our_own_value_where_there_is_none(value):
     assert judge(SPEED, {"bench_numerics": {"gb_s": value}}).met == (value >= 1.5)
 
 
-@pytest.mark.parametrize(
-    "reports", [{}, {"bench_numerics": {"rule_s": 1.0}}, {"flower_aggregation": {"fast_s": 1}}]
-)
+@pytest.mark.parametrize("reports", [{}, {"bench_numerics": {"rule_s": 1.0}}, {"flower_aggregation": {"fast_s": 1}}])
 def test_what_was_not_measured_is_neither_met_nor_missed(reports):
     row = judge(FASTER, reports)
     assert row.met is None
@@ -55,9 +51,7 @@ def test_a_median_far_above_the_fastest_repeat_is_marked():
 
 
 def test_passes_merge_to_the_median_of_medians_and_the_least_minimum():
-    merged = merge_reports(
-        [{"a_s": 3.0, "a_s_min": 1.0, "b_s": 4.0}, {"a_s": 5.0, "a_s_min": 2.0, "b_s": 2.0}]
-    )
+    merged = merge_reports([{"a_s": 3.0, "a_s_min": 1.0, "b_s": 4.0}, {"a_s": 5.0, "a_s_min": 2.0, "b_s": 2.0}])
     assert merged == {"a_s": 4.0, "a_s_min": 1.0, "b_s": 3.0, "b_s_min": 2.0}
 
 

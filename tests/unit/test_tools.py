@@ -52,9 +52,7 @@ def test_forbidden_words_are_found(words: str) -> None:
     assert [line for line, _ in check_text.find_words(f"fine\n{words}\n")] == [2]
 
 
-@pytest.mark.parametrize(
-    "words", ["src/" + "work/load", "a homework/root/leaf of the tree", "crates in a row"]
-)
+@pytest.mark.parametrize("words", ["src/" + "work/load", "a homework/root/leaf of the tree", "crates in a row"])
 def test_ordinary_words_are_not_found(words: str) -> None:
     """Only absolute folders and whole host names count."""
     assert list(check_text.find_words(words)) == []
@@ -77,9 +75,7 @@ def test_resolution_is_cut_by_what_needs_it() -> None:
     numpy, cublas, torch, uv = (
         f"{name}==1 \\\n    --hash=sha256:00\n" for name in ("numpy", "nvidia-cublas", "torch", "uv")
     )
-    texts = {
-        name: text.removeprefix(lock.HEADER) for name, text in lock.split(numpy + cublas + torch + uv).items()
-    }
+    texts = {name: text.removeprefix(lock.HEADER) for name, text in lock.split(numpy + cublas + torch + uv).items()}
     assert texts == {"lock.txt": numpy, "uv.txt": uv, "torch.txt": cublas + torch}
 
 
@@ -105,9 +101,7 @@ def test_setup_is_done_only_for_the_very_inputs(project: Path) -> None:
     assert not setup.is_ready(setup.compute_digest())
 
 
-def test_failed_setup_puts_the_working_environment_back(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_setup_puts_the_working_environment_back(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever stops the building, the complete environment that was there is there again."""
     (project / ".venv").mkdir()
     (project / ".venv" / ".ready").write_text("older")

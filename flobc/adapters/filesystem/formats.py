@@ -47,7 +47,7 @@ def decode_block(data: bytes, name: object) -> Block:
 
 def encode_model(model: NDArray[np.int32]) -> memoryview:
     """Return a model's file: its coordinates as little-endian int32."""
-    return memoryview(model.astype("<i4", order="C", copy=False)).cast("B")
+    return model.astype("<i4", order="C", copy=False).data.cast("B")
 
 
 def decode_model(data: bytes, name: object) -> NDArray[np.int32]:

@@ -33,7 +33,7 @@ class BlockCodec:
         """Mantissas and exponents for ``count`` coordinates; every chunk takes exactly this."""
         return count * self.mantissa_bits // 8 + -(-count // self.block)
 
-    def encode_chunk(self, update: Int32s, first: int, grid: Grid) -> bytes:
+    def encode_chunk(self, update: Int32s, first: int, grid: Grid) -> bytes:  # noqa: ARG002
         """See ``Codec``."""
         payload = np.empty(self.max_chunk_bytes(len(update)), np.uint8)
         split = len(update) * self.mantissa_bits // 8
@@ -41,7 +41,7 @@ class BlockCodec:
         _encode_blocks(update, mantissas, payload[split:], self.block, self.mantissa_bits - 1)
         return payload.tobytes()
 
-    def decode_chunk(self, data: bytes, first: int, grid: Grid, out: Int32s) -> None:
+    def decode_chunk(self, data: bytes, first: int, grid: Grid, out: Int32s) -> None:  # noqa: ARG002
         """See ``Codec``."""
         expected = self.max_chunk_bytes(len(out))
         if len(data) != expected:
@@ -50,9 +50,7 @@ class BlockCodec:
         mantissas = np.frombuffer(data, _DTYPES[self.mantissa_bits], len(out))
         exponents = np.frombuffer(data, np.uint8, offset=split)
         aligned = np.require(mantissas, requirements=["C", "A"])
-        bad = _decode_blocks(
-            read_only(aligned), read_only(exponents), out, self.block, self.mantissa_bits - 1
-        )
+        bad = _decode_blocks(read_only(aligned), read_only(exponents), out, self.block, self.mantissa_bits - 1)
         if bad >= 0:
             raise PayloadFault(
                 "bad_encoding",

@@ -39,7 +39,5 @@ class Float32Codec:
         self._decode(np.frombuffer(data, "<f4"), first, grid, out)
 
     @staticmethod
-    def _decode(
-        values: np.ndarray[tuple[int, ...], np.dtype[np.float32]], first: int, grid: Grid, out: Int32s
-    ) -> None:
+    def _decode(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]], first: int, grid: Grid, out: Int32s) -> None:
         grid.quantise_range(np.require(values, np.float32, ["C", "A"]), first, out)

@@ -19,13 +19,13 @@ class EncodedUpdate:
     """What a trainer publishes and what it keeps."""
 
     chunks: tuple[bytes, ...]
-    digests: tuple[bytes, ...]
-    """``digest(chunk)`` of each chunk; empty where no ``digest`` was given."""
     update: Int32s
     """int32[D]: what every receiver decodes, and what is aggregated."""
     norm: int
     residual: Float32s | None
     """float32[D]: what the codec lost, to be added to the next update; None without feedback."""
+    digests: tuple[bytes, ...] = ()
+    """``digest(chunk)`` of each chunk; empty where no ``digest`` was given."""
 
 
 def chunk_bounds(size: int, chunk_size: int) -> list[tuple[int, int]]:
@@ -70,6 +70,7 @@ def encode_update(
     grid: Grid,
     codec_name: str,
     chunk_size: int,
+    *,
     residual: Float32s | None = None,
     digest: Callable[[bytes], bytes] | None = None,
 ) -> EncodedUpdate:
@@ -120,9 +121,7 @@ def decode_update(chunks: Sequence[bytes], grid: Grid, codec_name: str, chunk_si
     codec = get_codec(codec_name)
     bounds = chunk_bounds(grid.size, chunk_size)
     if len(chunks) != len(bounds):
-        raise PayloadFault(
-            "bad_length", f"{len(chunks)} chunks, expected {len(bounds)} of {chunk_size} coordinates"
-        )
+        raise PayloadFault("bad_length", f"{len(chunks)} chunks, expected {len(bounds)} of {chunk_size} coordinates")
     update = np.empty(grid.size, np.int32)
 
     def decode(index: int) -> None:

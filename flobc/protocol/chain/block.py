@@ -7,7 +7,7 @@ import enum
 
 from flobc.protocol.encoding import I32, I64, U8, U16, U32, U64, Digest, Key, compute_digest, encode
 from flobc.protocol.merkle import merkle_root
-from flobc.protocol.messages import Evidence, Fault, Seal, UpdateHeader, verify_message
+from flobc.protocol.messages import Evidence, Fault, Seal, UpdateHeader, compute_update_id, verify_message
 
 NO_DIGEST = bytes(32)
 
@@ -128,7 +128,7 @@ EMPTY_BODY = Body((), (), (), ())
 
 
 def compute_header_digest(header: Header) -> bytes:
-    """Return the digest that seals sign and the next header names as its parent (CHAIN-5)."""
+    """Return the digest that seals sign and the next header names as its parent (CHAIN-6, CHAIN-8)."""
     return compute_digest(header)
 
 
@@ -170,7 +170,9 @@ def find_body_defect(header: Header, body: Body) -> tuple[str, str] | None:
         return "CHAIN-7", "the evidence does not hash to the header's evidence root"
     if len(body.votes) != len(body.decisions) or len(body.headers) != len(body.decisions):
         return "CHAIN-7", "decisions, update headers and votes differ in number"
-    for decision, votes in zip(body.decisions, body.votes, strict=True):
+    for decision, update, votes in zip(body.decisions, body.headers, body.votes, strict=True):
+        if compute_update_id(update) != decision.update or not verify_message(update):
+            return "CHAIN-7", f"the header of update {decision.update.hex()[:12]} is not the one its trainer signed"
         if compute_digest(votes) != decision.votes:
             return (
                 "CHAIN-7",

@@ -123,7 +123,8 @@ def _convict_trainer(state: ChainState, header: UpdateHeader, evidence: Evidence
     in_window = is_base_allowed(state.params.sync, header.base_height, core.height)
     if header.trainer not in core.trainers or not in_window:
         raise RemoteProtocolError("CHAIN-12", "a member's update within the staleness window", "another")
-    if known is not None and known.convicted:
+    # One conviction a round says it all, and bounds what one key's conflicts can add to a block.
+    if header.trainer in core.convicted or (known is not None and known.convicted):
         raise RemoteProtocolError("CHAIN-12", "a conflict not yet punished", "a punished one")
     mark = known or KnownHeader(
         compute_update_id(header), header.trainer, header.base_height, header.payload_root, core.position
@@ -136,6 +137,6 @@ def _convict_trainer(state: ChainState, header: UpdateHeader, evidence: Evidence
             pending=pending,
             known={**core.known, key: replace(mark, convicted=True)},
             evidence=(*core.evidence, evidence),
-            convicted=tuple(sorted({*core.convicted, header.trainer})),
+            convicted=tuple(sorted((*core.convicted, header.trainer))),
         ),
     )

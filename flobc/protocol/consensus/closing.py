@@ -20,6 +20,7 @@ from flobc.protocol.consensus.state import (
     ChainState,
     ClosedRound,
     CoreState,
+    KnownHeader,
     PendingUpdate,
     build_round_view,
     get_active_trainers,
@@ -34,6 +35,7 @@ from flobc.protocol.trust.state import Scored
 from flobc.protocol.trust.weights import Submission, compute_weights
 
 PPM = 1_000_000
+MAX_NORM = 2**64 - 1
 
 
 def compute_lower_median(values: list[int]) -> int:
@@ -58,26 +60,33 @@ def _count_votes(update: PendingUpdate) -> CountedVotes:
     )
 
 
-def _judge(state: ChainState, update: PendingUpdate, owns_payload: bool) -> tuple[Reason, Fault, int]:
-    """Return reason, fault and score of a decided update, before superseding (ROUND-10)."""
+def _judge(state: ChainState, update: PendingUpdate) -> tuple[Reason, Fault, int]:
+    """Return reason, fault and score of a decided update by its votes alone (ROUND-10)."""
     score = compute_lower_median([vote.score for vote in update.votes.values()])
     faults = [int(vote.fault) for vote in update.votes.values() if vote.fault is not Fault.NONE]
     if 2 * len(faults) > len(update.votes):
         return Reason.FAULT, Fault(compute_lower_median(faults)), -SCORE_ONE
-    if not owns_payload:
-        return Reason.DUPLICATE, Fault.NONE, score
     if score < -state.params.scoring.accept_tolerance:
         return Reason.LOW_SCORE, Fault.NONE, score
     return Reason.ACCEPTED, Fault.NONE, score
 
 
-def _get_payload_owners(core: CoreState) -> dict[bytes, bytes]:
-    """Return, per payload root, the update whose header entered the log first (ROUND-11)."""
-    owners: dict[bytes, tuple[int, bytes]] = {}
-    for known in core.known.values():
-        claim = (known.position, known.update)
-        owners[known.payload_root] = min(claim, owners.get(known.payload_root, claim))
-    return {root: update for root, (_, update) in owners.items()}
+def _mark_copies(core: CoreState, decisions: list[Decision], roots: dict[bytes, bytes]) -> list[Decision]:
+    """Let one acceptable update per payload through: the earlier block's, then the log's earlier one (ROUND-11).
+
+    Only acceptable updates own a payload. A header costs its sender nothing, so if the first header
+    in the log did, one that no payload ever follows would silence the update it copied.
+    """
+    owned = {known.payload_root for known in core.known.values() if known.accepted_height is not None}
+    marked = []
+    for item in decisions:
+        root = roots[item.update]
+        if item.reason is not Reason.ACCEPTED:
+            marked.append(item)
+            continue
+        marked.append(replace(item, reason=Reason.DUPLICATE) if root in owned else item)
+        owned.add(root)
+    return marked
 
 
 def _supersede(decisions: list[Decision]) -> list[Decision]:
@@ -96,7 +105,7 @@ def _supersede(decisions: list[Decision]) -> list[Decision]:
 
 def _decide_updates(state: ChainState) -> list[tuple[Decision, PendingUpdate]]:
     """Judge every decided update in log order, weights not yet set (ROUND-9..ROUND-11)."""
-    core, owners = state.core, _get_payload_owners(state.core)
+    core = state.core
     decided = sorted(
         ((update, item) for update, item in core.pending.items() if is_decided(state, item)),
         key=lambda pair: (pair[1].position, pair[0]),
@@ -104,7 +113,7 @@ def _decide_updates(state: ChainState) -> list[tuple[Decision, PendingUpdate]]:
     decisions = []
     for update, item in decided:
         header = item.header
-        reason, fault, score = _judge(state, item, owners[header.payload_root] == update)
+        reason, fault, score = _judge(state, item)
         staleness = core.height - header.base_height
         decisions.append(
             Decision(
@@ -121,7 +130,9 @@ def _decide_updates(state: ChainState) -> list[tuple[Decision, PendingUpdate]]:
                 votes=compute_digest(_count_votes(item)),
             )
         )
-    return list(zip(_supersede(decisions), (item for _, item in decided), strict=True))
+    roots = {update: item.header.payload_root for update, item in decided}
+    marked = _supersede(_mark_copies(core, decisions, roots))
+    return list(zip(marked, (item for _, item in decided), strict=True))
 
 
 def _weigh(state: ChainState, judged: list[tuple[Decision, PendingUpdate]]) -> list[Decision]:
@@ -142,20 +153,8 @@ def _weigh(state: ChainState, judged: list[tuple[Decision, PendingUpdate]]) -> l
 
 
 def _credit_trust(state: ChainState, decisions: list[Decision], height: int) -> CoreState:
-    """Apply the trust policy; a convicted trainer counts as one fault whatever else it sent (TRUST)."""
-    per_update = state.params.trust.policy == "flobc"
-    chosen: dict[bytes, Decision] = {}
-    for item in decisions:
-        rank = (item.reason is Reason.ACCEPTED, item.reason is Reason.FAULT, item.base_height, item.k)
-        other = chosen.get(item.trainer)
-        if other is None or rank > (
-            other.reason is Reason.ACCEPTED,
-            other.reason is Reason.FAULT,
-            other.base_height,
-            other.k,
-        ):
-            chosen[item.trainer] = item
-    credited = [item for item in decisions if per_update or chosen[item.trainer] is item]
+    """Apply the trust policy; a convicted trainer counts as one fault whatever else it sent (ROUND-12)."""
+    convicted = state.core.convicted
     results = [
         Scored(
             trainer=item.trainer,
@@ -163,34 +162,48 @@ def _credit_trust(state: ChainState, decisions: list[Decision], height: int) -> 
             score=item.score,
             staleness=item.staleness,
             discount=item.discount,
-            fault=item.reason is Reason.FAULT or item.trainer in state.core.convicted,
-            accepted=item.reason is Reason.ACCEPTED and item.trainer not in state.core.convicted,
+            fault=item.reason is Reason.FAULT,
+            accepted=item.reason not in (Reason.FAULT, Reason.LOW_SCORE),
             used=item.weight > 0,
         )
-        for item in credited
+        for item in decisions
+        if item.trainer not in convicted
     ]
-    seen = {item.trainer for item in results}
     results += [
-        Scored(key, state.core.height, -SCORE_ONE, 0, 0, fault=True, accepted=False, used=False)
-        for key in state.core.convicted
-        if key not in seen
+        Scored(key, state.core.height, -SCORE_ONE, 0, 0, fault=True, accepted=False, used=False) for key in convicted
     ]
     return replace(state.core, trust=credit(state.params.trust, state.core.trust, results, height))
 
 
 def _update_norm_bounds(state: ChainState, used: list[tuple[Decision, PendingUpdate]]) -> dict[int, int]:
-    """Return the bounds per base height, the new height's from this block's accepted norms (ROUND-7)."""
+    """Return the bounds per base height, the new height's from this block's accepted norms (ROUND-7).
+
+    A bound falls by half a block at most and never to 0, which would mean none: otherwise one round of
+    tiny updates would turn every honest update of the next into a fault.
+    """
     core, params = state.core, state.params
     bound = core.norm_bounds[core.height]
     factor = params.aggregation.norm_factor_ppm
     if used and factor:
-        bound = compute_lower_median([item.header.norm for _, item in used]) * factor // PPM
+        median = compute_lower_median([item.header.norm for _, item in used])
+        bound = min(max(median * factor // PPM, bound // 2, 1), MAX_NORM)
     kept = {
         height: value
         for height, value in core.norm_bounds.items()
         if is_base_allowed(params.sync, height, core.height + 1)
     }
     return {**kept, core.height + 1: bound}
+
+
+def _update_known(state: ChainState, judged: list[tuple[Decision, PendingUpdate]]) -> dict[bytes, KnownHeader]:
+    """Return the headers still within the window, those of acceptable updates marked as owners (ROUND-11)."""
+    height = state.core.height + 1
+    owners = {item.update for item, _ in judged if item.reason in (Reason.ACCEPTED, Reason.SUPERSEDED)}
+    return {
+        key: replace(known, accepted_height=height) if known.update in owners else known
+        for key, known in state.core.known.items()
+        if is_base_allowed(state.params.sync, known.base_height, height)
+    }
 
 
 def _open_next_round(state: ChainState, core: CoreState, judged: list[tuple[Decision, PendingUpdate]]) -> CoreState:
@@ -218,7 +231,7 @@ def _open_next_round(state: ChainState, core: CoreState, judged: list[tuple[Deci
             and is_base_allowed(sync, item.header.base_height, height)
             and item.header.base_height > trainers[item.header.trainer].last_used_base
         },
-        known={key: known for key, known in core.known.items() if is_base_allowed(sync, known.base_height, height)},
+        known=_update_known(state, judged),
         norm_bounds=_update_norm_bounds(state, used),
         reports={},
         timeouts=(),

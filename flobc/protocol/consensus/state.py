@@ -54,13 +54,17 @@ class PendingUpdate:
 
 @dataclasses.dataclass(frozen=True)
 class KnownHeader:
-    """An update header seen in the log within the staleness window, kept to tell doubles and equivocation."""
+    """An update header seen in the log within the staleness window, kept to tell doubles and equivocation.
+
+    ``accepted_height`` is the block whose votes found it good enough: from there on it owns its payload.
+    """
 
     update: Digest
     trainer: Key
     base_height: U64
     payload_root: Digest
     position: U64
+    accepted_height: U64 | None = None
     convicted: bool = False
 
 

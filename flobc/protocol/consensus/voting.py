@@ -26,6 +26,26 @@ from flobc.protocol.params import SCORE_ONE
 from flobc.protocol.sync.policies import is_base_allowed, is_k_allowed
 
 
+def validate_header_form(state: ChainState, header: UpdateHeader) -> None:
+    """Check what of a trainer's header no later record can mend: chain, k, form and signature (ROUND-1..ROUND-3).
+
+    **Raises** RemoteProtocolError with the rule that the header breaks.
+    """
+    params, num_chunks = state.params, state.genesis.model.num_chunks
+    if header.chain != state.chain:
+        raise RemoteProtocolError("ROUND-1", f"chain {state.chain.hex()[:12]}", header.chain.hex()[:12])
+    if not is_k_allowed(params.sync, header.k):
+        raise RemoteProtocolError("ROUND-3", f"k below {params.sync.quota}", str(header.k))
+    if header.codec != params.codec or header.num_chunks != num_chunks:
+        raise RemoteProtocolError(
+            "ROUND-2", f"{num_chunks} chunks of {params.codec}", f"{header.num_chunks} of {header.codec}"
+        )
+    if header.num_examples < 1:
+        raise RemoteProtocolError("ROUND-2", "at least one example", str(header.num_examples))
+    if not verify_message(header):
+        raise RemoteProtocolError("WIRE-9", "the trainer's signature", "a signature that does not verify")
+
+
 def validate_update_header(state: ChainState, header: UpdateHeader) -> bytes:
     """Check whether a trainer's header may enter the open round and return the update's id (ROUND-1..ROUND-3).
 
@@ -33,34 +53,21 @@ def validate_update_header(state: ChainState, header: UpdateHeader) -> bytes:
 
     **Raises** RemoteProtocolError with the rule that the header breaks.
     """
-    core, params = state.core, state.params
-    if header.chain != state.chain:
-        raise RemoteProtocolError("ROUND-1", f"chain {state.chain.hex()[:12]}", header.chain.hex()[:12])
+    core, sync = state.core, state.params.sync
     entry = core.trainers.get(header.trainer)
     if entry is None:
         raise RemoteProtocolError("ROUND-1", "an admitted trainer", header.trainer.hex()[:12])
-    if not is_base_allowed(params.sync, header.base_height, core.height):
+    if not is_base_allowed(sync, header.base_height, core.height):
         raise RemoteProtocolError(
-            "ROUND-3", f"a base within {params.sync.max_staleness} of {core.height}", str(header.base_height)
+            "ROUND-3", f"a base within {sync.max_staleness} of {core.height}", str(header.base_height)
         )
     if header.base_height <= entry.last_used_base:
         raise RemoteProtocolError("ROUND-3", f"a base newer than {entry.last_used_base}", str(header.base_height))
-    if not is_k_allowed(params.sync, header.k):
-        raise RemoteProtocolError("ROUND-3", f"k below {params.sync.quota}", str(header.k))
-    if header.codec != params.codec or header.num_chunks != state.genesis.model.num_chunks:
-        raise RemoteProtocolError(
-            "ROUND-2",
-            f"{state.genesis.model.num_chunks} chunks of {params.codec}",
-            f"{header.num_chunks} of {header.codec}",
-        )
-    if not header.num_examples >= 1:
-        raise RemoteProtocolError("ROUND-2", "at least one example", str(header.num_examples))
     update = compute_update_id(header)
     known = core.known.get(build_identity_key(header))
     if known is not None and known.update != update:
         raise RemoteProtocolError("ROUND-2", f"the known update {known.update.hex()[:12]}", update.hex()[:12])
-    if not verify_message(header):
-        raise RemoteProtocolError("WIRE-9", "the trainer's signature", "a signature that does not verify")
+    validate_header_form(state, header)
     return update
 
 

@@ -13,7 +13,7 @@ from flobc.protocol.consensus.state import (
     build_identity_key,
     build_round_view,
 )
-from flobc.protocol.consensus.voting import validate_update_header
+from flobc.protocol.consensus.voting import validate_header_form, validate_update_header
 from flobc.protocol.messages import (
     Evidence,
     Fault,
@@ -38,13 +38,17 @@ from flobc.protocol.roles.duties import (
 )
 from flobc.protocol.sync.policies import timer
 
+MAX_HEIGHTS_AHEAD = 16
+"""How far ahead of its own reading of the log a validator keeps updates; trainers follow the same log."""
+
 
 @dataclass(frozen=True)
 class ValidatorRole:
     """One validator's own memory: results that the log may not hold yet.
 
     ``headers`` are updates whose payload is complete, ``votes`` own results by update, ``results``
-    own model digests by height, ``seal`` the last one made durable.
+    own model digests by height, ``evidence`` conflicts by the update's identity, ``seal`` the last
+    one made durable.
     """
 
     key: bytes
@@ -53,20 +57,29 @@ class ValidatorRole:
     votes: dict[bytes, Vote] = field(default_factory=dict)
     results: dict[int, bytes] = field(default_factory=dict)
     expired: tuple[tuple[int, int], ...] = ()
-    evidence: tuple[Evidence, ...] = ()
+    evidence: dict[bytes, Evidence] = field(default_factory=dict)
     seal: Seal | None = None
 
 
-def on_payload_complete(role: ValidatorRole, header: UpdateHeader) -> ValidatorRole:
-    """Return the role after an update's whole payload arrived; a second header of its identity becomes evidence."""
+def on_payload_complete(role: ValidatorRole, state: ChainState, header: UpdateHeader) -> ValidatorRole:
+    """Return the role after an update's whole payload arrived; a second header of its identity becomes evidence.
+
+    Headers that can never be voted on are dropped here, so that nobody fills this node's memory or
+    its batches with them (ROUND-4).
+    """
+    if header.trainer not in state.core.trainers or not _is_well_formed(state, header):
+        return role
     identity = build_identity_key(header)
     other = next((item for item in role.headers.values() if build_identity_key(item) == identity), None)
     if other is not None:
-        if not is_equivocation(other, header):
+        if identity in role.evidence or not is_equivocation(other, header):
             return role
         evidence = build_evidence(encode_record(other), encode_record(header))
-        return replace(role, evidence=(*role.evidence, evidence))
-    return replace(role, headers={**role.headers, compute_update_id(header): header})
+        return replace(role, evidence={**role.evidence, identity: evidence})
+    update = compute_update_id(header)
+    if not _is_open(state, update, header):
+        return role
+    return replace(role, headers={**role.headers, update: header})
 
 
 def on_evaluated(role: ValidatorRole, base: BaseEvaluation) -> ValidatorRole:
@@ -96,22 +109,21 @@ def on_sealed(role: ValidatorRole, seal: Seal) -> ValidatorRole:
 
 
 def forget_old(role: ValidatorRole, state: ChainState) -> ValidatorRole:
-    """Return the role without headers, votes and reports that no open or future round can use."""
+    """Return the role without headers, votes, reports and evidence that no open or future round can use."""
     keep = {update: header for update, header in role.headers.items() if _is_open(state, update, header)}
-    if len(keep) == len(role.headers):
-        return role
     bases = {header.base_height for header in keep.values()}
     return replace(
         role,
         headers=keep,
         votes={update: vote for update, vote in role.votes.items() if update in keep},
         bases={height: item for height, item in role.bases.items() if height in bases or height >= state.height},
+        evidence={key: item for key, item in role.evidence.items() if _is_evidence_due(state, item)},
     )
 
 
 def get_duties(role: ValidatorRole, state: ChainState) -> tuple[Duty, ...]:
     """Return what the validator owes now, in the order in which it should be done."""
-    duties: list[Duty] = [Publish(item) for item in role.evidence if _is_evidence_due(state, item)]
+    duties: list[Duty] = [Publish(item) for _, item in sorted(role.evidence.items()) if _is_evidence_due(state, item)]
     if state.closed is not None:
         duties += _get_sealing_duties(role, state, state.closed)
     if state.height not in role.bases:
@@ -153,16 +165,26 @@ def build_vote_batch(role: ValidatorRole, state: ChainState) -> VoteBatch | None
 
 
 def _is_open(state: ChainState, update: bytes, header: UpdateHeader) -> bool:
-    """Return whether the update may still be voted on: pending already, or admissible now or soon."""
+    """Return whether the update may still be voted on: pending already, or admissible now or soon (ROUND-4)."""
     if update in state.core.pending:
         return True
-    known = state.core.known.get(build_identity_key(header))
-    if known is not None:
+    if build_identity_key(header) in state.core.known:
         return False
+    if header.base_height > state.core.height:
+        # The trainer has seen blocks that this node has not yet read.
+        return header.base_height <= state.core.height + MAX_HEIGHTS_AHEAD
     try:
         validate_update_header(state, header)
     except RemoteProtocolError:
-        return header.base_height >= state.core.height and header.trainer in state.core.trainers
+        return False
+    return True
+
+
+def _is_well_formed(state: ChainState, header: UpdateHeader) -> bool:
+    try:
+        validate_header_form(state, header)
+    except RemoteProtocolError:
+        return False
     return True
 
 

@@ -89,6 +89,7 @@ GOOD_IDX = pack_idx(np.zeros((2, 28, 28)))
         ("a.gz", GOOD_IDX, "Cannot read"),
         ("a.gz", gzip.compress(GOOD_IDX)[:-9], "Cannot read"),
     ],
+    ids=["empty", "magic", "type", "header", "short", "long", "not-gzip", "cut-gzip"],
 )
 def test_invalid_idx(tmp_path, name, raw, message):
     (tmp_path / name).write_bytes(raw)

@@ -58,7 +58,7 @@ BASE = (recover_x(4 * pow(5, P - 2, P) % P), 4 * pow(5, P - 2, P) % P)
 
 
 def refused(key):
-    with pytest.raises(RemoteProtocolError, match="WIRE-KEY"):
+    with pytest.raises(RemoteProtocolError, match="WIRE-13"):
         validate_public_key(key)
 
 

@@ -125,5 +125,5 @@ def test_invalid_proof_that_is_too_long_for_the_size():
 
 @pytest.mark.parametrize("index", [-1, 3, 4])
 def test_invalid_proof_index(index):
-    with pytest.raises(LocalProtocolError, match="WIRE-MERKLE"):
+    with pytest.raises(LocalProtocolError, match="WIRE-14"):
         inclusion_proof([b"a", b"b", b"c"], index)

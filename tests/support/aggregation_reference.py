@@ -1,0 +1,77 @@
+"""The rules of spec/AGG.md once more, one coordinate at a time in plain Python integers: slow and obvious."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import isqrt
+
+ONE = 1 << 20
+
+
+def discounted(update: list[int], discount: int) -> list[int]:
+    """AGG-6."""
+    return [(q * discount + 32768) >> 16 for q in update]
+
+
+def add(model: list[int], steps: list[int], lo: int, hi: int) -> list[int]:
+    """AGG-20."""
+    return [min(max(value + step, lo), hi) for value, step in zip(model, steps, strict=True)]
+
+
+def mean_step(column: list[int], weights: list[int]) -> int:
+    """AGG-20."""
+    return (sum(w * u for w, u in zip(weights, column, strict=True)) + ONE // 2) >> 20
+
+
+def median_step(column: list[int], weights: list[int]) -> int:
+    """AGG-21."""
+    mass = sum(weights)
+    reached = 0
+    for value, weight in sorted(zip(column, weights, strict=True)):
+        reached += weight
+        if 2 * reached >= mass:
+            return (value * mass + ONE // 2) >> 20
+    raise AssertionError("weights sum to nothing")
+
+
+def trimmed_step(column: list[int], weights: list[int], trim_ppm: int) -> int:
+    """AGG-22."""
+    mass = sum(weights)
+    cut = mass * trim_ppm // 10**6
+    total = position = 0
+    for value, weight in sorted(zip(column, weights, strict=True)):
+        left = max(position, cut)
+        right = min(position + weight, mass - cut)
+        total += value * max(0, right - left)
+        position += weight
+    kept = mass - 2 * cut
+    mean = (Fraction(total, kept) + Fraction(1, 2)).__floor__()
+    return (mean * mass + ONE // 2) >> 20
+
+
+def distance(a: list[int], b: list[int]) -> int:
+    """AGG-23."""
+    return sum((x - y) ** 2 for x, y in zip(a, b, strict=True))
+
+
+def krum_order(updates: list[list[int]], weights: list[int], keys: list[bytes], byzantine: int) -> list[int]:
+    """AGG-24."""
+    count = len(updates)
+
+    def score(i: int) -> int:
+        others = sorted(distance(updates[i], updates[j]) for j in range(count) if j != i)
+        return sum(others[: count - byzantine - 2])
+
+    return sorted(range(count), key=lambda i: (score(i), -weights[i], keys[i]))
+
+
+def norm(update: list[int]) -> int:
+    """AGG-8."""
+    return isqrt(sum(q * q for q in update))
+
+
+def encode_block(values: list[int], bits: int) -> tuple[list[int], int]:
+    """AGG-14: mantissas and exponent."""
+    exponent = max(0, max(abs(q) for q in values).bit_length() - bits)
+    limit = (1 << bits) - 1
+    return [min(max(round(Fraction(q, 1 << exponent)), -limit), limit) for q in values], exponent

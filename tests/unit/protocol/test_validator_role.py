@@ -1,0 +1,144 @@
+"""What a validator owes, and what it must not let itself be led into."""
+
+from dataclasses import replace
+
+import pytest
+
+from flobc.protocol.messages import NO_SIGNATURE, Evidence, Ready, Seal, VoteBatch, decode_record
+from flobc.protocol.roles import validator as rules
+from flobc.protocol.roles.duties import ScoreUpdate
+from tests.support.dialogue import Chain, build_params, identity
+from tests.support.replica import Replica, run
+
+
+def build_world(chain: Chain, silent: int = 0) -> list[Replica]:
+    log: list[bytes] = []
+    honest = list(enumerate(chain.validators))[: len(chain.validators) - silent]
+    return [Replica(i, who, chain.genesis, log, lambda index, header: 100_000) for i, who in honest]
+
+
+def deliver(replicas: list[Replica], *headers) -> None:
+    for replica in replicas:
+        for header in headers:
+            replica.deliver(header)
+
+
+def test_junk_on_the_updates_topic_stalls_nobody():
+    """ROUND-4: more unsigned headers in a member's name than fit in a batch; none is scored, all votes come through."""
+    chain = Chain(params=build_params("bsp", max_votes_per_batch=2))
+    replicas = build_world(chain)
+    junk = [replace(chain.update(0, norm=norm), signature=NO_SIGNATURE) for norm in range(1, 40)]
+    deliver(replicas, *junk, *(chain.update(trainer) for trainer in range(3)))
+    assert run(replicas, lambda state: state.height == 1)
+    assert len(replicas[0].state.head.accepted) == 3
+    assert not any(replica.role.headers for replica in replicas)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"chain": b"c" * 32},
+        {"k": 9},
+        {"codec": "float32"},
+        {"num_chunks": 2},
+        {"num_examples": 0},
+        {"base": 10**9},
+        {"trainer": identity("stranger")},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_headers_that_can_never_be_voted_on_are_not_kept(changes):
+    """ROUND-4: whatever the topic carries, memory holds admissible updates only."""
+    chain = Chain()
+    (replica,) = build_world(chain, silent=3)
+    replica.deliver(chain.update(**{"trainer": 0, **changes}))
+    assert replica.role.headers == {}
+
+
+def test_an_update_from_a_block_not_yet_read_is_kept_and_scored_later():
+    """ROUND-4: the updates topic may run ahead of the log."""
+    chain = Chain()
+    chain.play_round()
+    early = chain.update(0)
+    (replica,) = build_world(chain, silent=3)
+    replica.deliver(early)
+    duties = rules.get_duties(replica.role, replica.state)
+    assert not any(isinstance(duty, ScoreUpdate) for duty in duties)
+    replica.log += chain.log
+    replica.step()
+    duties = rules.get_duties(replica.role, replica.state)
+    assert [duty.header for duty in duties if isinstance(duty, ScoreUpdate)] == [early]
+
+
+def test_equivocation_costs_a_validator_one_piece_of_evidence_however_often_it_is_repeated():
+    """ROUND-4, CHAIN-12: a thousand versions of one update are one conflict, reported once and then forgotten."""
+    chain = Chain()
+    replicas = build_world(chain)
+    deliver(replicas, *(chain.update(0, norm=norm) for norm in range(1, 20)), chain.update(1), chain.update(2))
+    assert all(len(replica.role.evidence) == 1 for replica in replicas)
+    assert run(replicas, lambda state: state.height == 1)
+    said = [decode_record(record) for record in replicas[0].log]
+    assert sum(isinstance(record, Evidence) for record in said) == 1
+    replicas[0].step()
+    assert replicas[0].role.evidence == {}
+    assert replicas[0].state.core.trust.entries[chain.trainers[0].public_key].probation > 0
+
+
+def test_trainers_are_scored_in_turn():
+    """ROUND-4: a flooder delays only itself."""
+    chain = Chain(params=build_params(quota=5))
+    (replica,) = build_world(chain, silent=3)
+    deliver([replica], *(chain.update(0, k=k) for k in range(5)), chain.update(1), chain.update(2))
+    role = replica.role
+    replica.step()
+    duties = rules.get_duties(replace(role, bases=replica.role.bases), replica.state)
+    trainers = [duty.header.trainer for duty in duties if isinstance(duty, ScoreUpdate)]
+    assert set(trainers[:3]) == {one.public_key for one in chain.trainers}
+    assert len(trainers) == 7
+
+
+def test_a_batch_holds_what_the_log_lacks_and_no_more():
+    """ROUND-5: own votes not yet counted, headers not yet known, the report once."""
+    chain = Chain(params=build_params("bsp", max_votes_per_batch=2))
+    replicas = build_world(chain)
+    deliver(replicas, *(chain.update(trainer) for trainer in range(3)))
+    assert run(replicas, lambda state: state.height == 1)
+    batches = [record for record in map(decode_record, replicas[0].log) if isinstance(record, VoteBatch)]
+    assert max(len(batch.votes) for batch in batches) == 2
+    headers = [header for batch in batches for header in batch.headers]
+    assert len(headers) == len(set(headers)) == 3
+    reported = [batch.validator for batch in batches if batch.report is not None]
+    assert len(reported) == len(set(reported))
+
+
+def test_nothing_is_owed_twice_after_a_restart():
+    """CHAIN-10: duties follow from the log and the saved seal; a second run over the same log owes nothing."""
+    chain = Chain(params=build_params("bsp"))
+    replicas = build_world(chain)
+    deliver(replicas, *(chain.update(trainer) for trainer in range(3)))
+    assert run(replicas, lambda state: state.height == 1)
+    log = list(replicas[0].log)
+    for replica in replicas:
+        replica.read_from(replica.log)
+        while replica.step():
+            pass
+    assert replicas[0].log == log
+
+
+def test_a_muted_validator_gets_ready_and_seals_but_does_not_vote():
+    """CHAIN-12: equivocation takes a key's votes; the chain goes on with the others' and with its seals."""
+    chain = Chain(params=build_params("bsp"))
+    chain.close_round()
+    chain.send(chain.evidence(chain.build_seal(3, b"m" * 32), chain.build_seal(3, b"n" * 32)))
+    replicas = build_world(chain)
+    replicas[0].log += chain.log
+    assert run(replicas, lambda state: state.height == 1)
+    length = len(replicas[0].log)
+    deliver(replicas, *(chain.update(trainer, base=1) for trainer in range(3)))
+    assert run(replicas, lambda state: state.height == 2)
+    said = [decode_record(record) for record in replicas[0].log[length:]]
+    muted = chain.validators[3].public_key
+    assert {type(record) for record in said if record.sender == muted} <= {Ready, Seal}
+    assert {record.validator for record in said if isinstance(record, VoteBatch)} == {
+        one.public_key for one in chain.validators[:3]
+    }
