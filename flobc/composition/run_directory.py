@@ -27,6 +27,7 @@ from flobc.adapters.filesystem import (
     FileSeals,
     write_atomically,
 )
+from flobc.adapters.filesystem.stores import list_block_heights
 from flobc.composition.reports import TestReport
 from flobc.composition.settings import RunSettings
 from flobc.errors import DataError, RemoteProtocolError, UsageError
@@ -117,8 +118,7 @@ def save_settings(root: Path, settings: RunSettings) -> None:
 
 def load_height(root: Path) -> int:
     """Return the newest certified block's height, reading no block; 0 when there is none."""
-    heights = [int(path.stem) for path in (root / "blocks").glob("*.block") if path.stem.isdecimal()]
-    return max(heights, default=0)
+    return max(list_block_heights(root / "blocks"), default=0)
 
 
 def append_test(root: Path, report: TestReport) -> None:

@@ -84,15 +84,13 @@ BAD = [
     ("run --dir damaged", "is damaged"),
     ("run --dir=", "--dir must be a path"),
     ("status", "There is no run in"),
-    ("status nowhere", "no run"),
+    ("status nowhere", "There is no"),
     ("status one --dir two", "give one of one and two"),
     ("status damaged", "is damaged"),
     ("blocks --from 0 full", "--from must be a whole number from 1"),
     ("verify full", "run"),
     ("verify file", "file"),
     ("export chain", "needs --out"),
-    ("export chain damaged --out full", "is a directory"),
-    ("export chain damaged --out file", "exists already"),
     ("export chain damaged --out no/where", "no directory"),
     ("keys", "A command is missing"),
     ("keys new", "needs FILE"),
@@ -151,9 +149,12 @@ def test_invalid_options_for_a_run_that_is_there(
         ("blocks --height 2", "has the blocks 1 to 1"),
         ("blocks --from 1 --to 7", "--to 7"),
         ("export model --height 5 --out m.safetensors", "--height 5"),
+        ("export model --out model.bin", "ends in .safetensors"),
+        ("export chain --out full", "is a directory"),
+        ("export chain --out file", "exists already"),
     ],
 )
-def test_invalid_heights(
+def test_invalid_wishes_for_a_run_that_is_there(
     line: str, expected: str, finished: Path, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*line.split(), "--dir", str(finished)]) == 2
