@@ -15,7 +15,7 @@ from flobc.protocol.messages import Fault
 from flobc.protocol.trust.params import INITIAL_TRUST, TrustParams
 from tests.support.dialogue import identity
 from tests.support.embedded import World, build_settings
-from tests.support.forgers import Forger, ForgedRun, forge_chunks, forge_header, resign
+from tests.support.forgers import ForgedRun, Forger, forge_chunks, forge_header, resign
 
 FORGER = 3
 HONEST = (0, 1, 2)
@@ -109,9 +109,7 @@ def test_invalid_norm_cap_bounds_the_first_round() -> None:
     world = World(build_settings("bsp"))
     world.run()
     cap = 2 * max(header.norm for header in world.get_block(1).body.headers)
-    capped = forge(
-        lambda payload, run: [scale_first(payload, run.get_identity(FORGER))], codec="float32", norm_cap=cap
-    )
+    capped = forge(lambda payload, run: [scale_first(payload, run.get_identity(FORGER))], codec="float32", norm_cap=cap)
     assert [item.fault for item in capped.get_decisions(FORGER)] == [Fault.NORM_BOUND] * ROUNDS
     require_honest_unharmed(capped)
 
@@ -155,9 +153,9 @@ IGNORED: dict[str, Forger] = {
     "a chunk that never comes": omit_chunk,
     "fewer chunks than the model has, signed": sign_fewer_chunks,
     "more chunks than the model has, signed": sign_more_chunks,
-    "a base that is too old": lambda payload, run: change_base(payload, max(0, payload.header.base_height - 1), run)
-    if payload.header.base_height
-    else (),
+    "a base that is too old": lambda payload, run: (
+        change_base(payload, max(0, payload.header.base_height - 1), run) if payload.header.base_height else ()
+    ),
     "a base that no chain has": lambda payload, run: change_base(payload, LARGE, run),
     "a key that nobody admitted": sign_by_stranger,
     "a signature that does not verify": break_signature,
