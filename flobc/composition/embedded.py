@@ -30,6 +30,7 @@ from flobc.runtime.assembly import is_complete
 from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine
 from flobc.runtime.follower import ChainFollower
+from flobc.runtime.ledger_node import LedgerNode
 from flobc.runtime.scheduling import VirtualScheduler, WallScheduler
 from flobc.runtime.trainer_node import TrainerNode, TrainerParts, derive_seed
 from flobc.runtime.validator_node import ValidatorNode, ValidatorParts
@@ -107,6 +108,7 @@ class EmbeddedRun:
         self.tests: dict[int, TestReport] = {}
         if stores.models.get(federation.genesis.initial_model) is None:
             stores.models.put(federation.genesis.initial_model, federation.initial_model)
+        self._ledger = LedgerNode(stores.blocks)
         self._engine = LearningEngine(federation.task, federation.genesis, stores.models, stores.payloads)
         self._follower = ChainFollower(stores.log, build_initial_state(federation.genesis), self._record_block)
         self._follower.catch_up()
@@ -223,10 +225,8 @@ class EmbeddedRun:
         )
 
     def _record_block(self, state: ChainState) -> None:
-        """Append the new head to the ledger's store; a block that is already there is the same block."""
         self._models[state.height] = state.head.header.model
-        if state.height > self._stores.blocks.height:
-            self._stores.blocks.append(state.head)
+        self._ledger.step(state)
 
     def _on_commit(self, state: ChainState) -> None:
         self._record_block(state)
