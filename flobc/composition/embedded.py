@@ -15,7 +15,7 @@ from flobc.errors import FlobcError, UsageError
 from flobc.learning.attacks import Attack, parse_attack
 from flobc.learning.determinism import single_threaded
 from flobc.learning.task import Evaluation
-from flobc.numerics.parallel import available_cores
+from flobc.numerics.parallel import available_cores, run_inline
 from flobc.ports.blocks import BlockStore
 from flobc.ports.models import ModelStore
 from flobc.ports.payloads import Payload, PayloadStore
@@ -54,8 +54,13 @@ class Stores:
 
 
 def build_executor(workers: int) -> ThreadPoolExecutor:
-    """Return the workers: one per core unless a number is given, each with one torch thread."""
-    return ThreadPoolExecutor(workers or available_cores(), "flobc-worker", initializer=single_threaded)
+    """Return the workers: one per core unless a number is given, each computing on its own thread alone."""
+
+    def prepare() -> None:
+        single_threaded()
+        run_inline()
+
+    return ThreadPoolExecutor(workers or available_cores(), "flobc-worker", initializer=prepare)
 
 
 def build_attacks(settings: RunSettings) -> dict[int, Attack]:

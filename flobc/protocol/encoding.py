@@ -295,16 +295,14 @@ def _form(hint: Any) -> _Form:
 def encode(value: Any) -> bytes:
     """Return the one canonical byte string of a dataclass ``value`` (WIRE-1)."""
     out: list[bytes] = []
-    cls: Any = type(value)
-    _record_form(cls).write(out, value)
+    _record_form(type(value)).write(out, value)
     return b"".join(out)
 
 
 def encode_without_last(value: Any) -> bytes:
     """Return the encoding of every field but the last: what a message's trailing signature covers."""
     out: list[bytes] = []
-    cls: Any = type(value)
-    _record_form(cls, True).write(out, value)
+    _record_form(type(value), True).write(out, value)
     return b"".join(out)
 
 
@@ -314,8 +312,7 @@ def decode(cls: type[T], data: bytes) -> T:
     **Raises** RemoteProtocolError with the WIRE rule that the bytes break; trailing bytes break WIRE-3.
     """
     reader = _Reader(data)
-    schema: Any = cls
-    value: T = _record_form(schema).read(reader)
+    value: T = _record_form(cls).read(reader)
     if reader.offset != len(data):
         raise RemoteProtocolError("WIRE-3", "the end of the record", f"{len(data) - reader.offset} bytes more")
     return value

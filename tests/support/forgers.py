@@ -8,7 +8,6 @@ from typing import Any
 
 from flobc.composition.embedded import EmbeddedRun
 from flobc.ports.payloads import Payload
-from flobc.protocol.consensus.state import ChainState
 from flobc.protocol.identity import Identity
 from flobc.protocol.merkle import merkle_root
 from flobc.protocol.messages import UpdateHeader, sign
@@ -34,10 +33,6 @@ class ForgedRun(EmbeddedRun):
 
     def get_identity(self, index: int) -> Identity:
         return self._federation.trainers[index]
-
-    @property
-    def chain_state(self) -> ChainState:
-        return self.state
 
     def _build_validator(self, index: int) -> ValidatorNode:
         return SilentValidator() if index in self.silent else super()._build_validator(index)
@@ -87,8 +82,3 @@ def forge_chunks(index: int, change: Callable[[tuple[bytes, ...]], Sequence[byte
 def forge_header(index: int, change: Callable[[UpdateHeader], dict[str, Any]]) -> Forger:
     """Trainer ``index`` signs a header that says something else of its honest chunks."""
     return lambda payload, run: [resign(payload, run.get_identity(index), **change(payload.header))]
-
-
-def publish_nothing(payload: Payload, run: ForgedRun) -> Sequence[Payload]:
-    """A trainer that is dead: it never publishes."""
-    return ()
