@@ -32,14 +32,6 @@ def open_chain(arguments: Namespace) -> ChainArchive:
     return open_archive(choose_path(arguments))
 
 
-def check_chain(root: Path) -> None:
-    """Verify a run's own chain, without computing its models again. **Raises** VerificationError."""
-    from flobc.composition.archive import open_archive  # noqa: PLC0415
-    from flobc.composition.verification import verify_chain  # noqa: PLC0415
-
-    verify_chain(open_archive(root), full=False)
-
-
 def require_height(value: int, flag: str, height: int) -> int:
     """Return a block's height if the chain has it. **Raises** UsageError."""
     if not 1 <= value <= height:

@@ -43,12 +43,8 @@ def execute_chain(arguments: Namespace) -> int:
 
 
 def choose_out(arguments: Namespace) -> Path:
-    """Return where to write. **Raises** UsageError when something is there, or the folder is not."""
+    """Return where to write. **Raises** UsageError when its folder is not there."""
     out: Path = kinds.path().read("--out", arguments.out)
     if not out.parent.is_dir():
         raise UsageError(f"There is no directory {out.parent} to write {out.name} into; make it first.")
-    if out.is_dir():
-        raise UsageError(f"{out} is a directory; give the name of a file to write.")
-    if out.exists() and not arguments.force:
-        raise UsageError(f"{out} exists already; choose another name, or overwrite it with --force.")
     return out

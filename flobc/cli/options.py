@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flobc.cli import kinds
@@ -231,8 +230,3 @@ def show_setting(option: Option, value: Any) -> str:
     if option.repeatable:
         return " ".join(option.kind.show(item) for item in value) or "none"
     return "the task's own" if value is None and option.target.startswith("training.") else option.kind.show(value)
-
-
-def with_data_directory(settings: RunSettings, fallback: Path) -> RunSettings:
-    """Return the settings with a data directory: the given one, else ``fallback``."""
-    return settings if settings.data_directory else dataclasses.replace(settings, data_directory=fallback)

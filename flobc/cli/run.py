@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flobc.cli.archives import check_chain
 from flobc.cli.live import build_progress
 from flobc.cli.options import Given, apply_options, find_conflict
 from flobc.cli.output import Talk, print_json
 from flobc.cli.places import check_run_place, claim_run, get_data_directory, list_runs, move_aside
 from flobc.cli.summary import build_summary, describe_summary, print_summary
+from flobc.cli.verify import check_chain
 from flobc.composition.embedded import build_attacks
 from flobc.composition.presets import get_preset
 from flobc.composition.run_directory import (

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from argparse import Namespace
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 from flobc.cli.archives import open_chain
 from flobc.cli.output import Talk, print_fields, print_json
 from flobc.cli.steps import show_steps
-from flobc.composition.verification import verify_chain
+from flobc.composition.archive import open_archive
+from flobc.composition.verification import VerifyReport, verify_chain
 from flobc.errors import VerificationError
-
-if TYPE_CHECKING:
-    from flobc.composition.verification import VerifyReport
 
 
 def execute(arguments: Namespace) -> int:
@@ -39,20 +38,38 @@ def execute(arguments: Namespace) -> int:
 
 def require_complete(report: VerifyReport) -> None:
     """Check that nothing was skipped that was asked for. **Raises** VerificationError."""
-    if not report.complete:
-        skipped = report.certificate_only or (report.height,)
+    if report.unlogged:
         raise VerificationError(
-            skipped[0],
-            "full verification",
-            f"{len(skipped)} of {report.height} models could not be computed again because their payloads are not "
-            "held, so their certificates alone were checked; verify without --full or where the payloads are.",
+            report.unlogged[0],
+            "complete verification",
+            f"the log does not reach {count_blocks(report.unlogged)}, so certificates alone were checked there; "
+            "verify a copy with the whole log.",
         )
+    if report.certificate_only:
+        raise VerificationError(
+            report.certificate_only[0],
+            "full verification",
+            f"the updates of {count_blocks(report.certificate_only)} are not held, so their models could not be "
+            "computed again; verify without --full, or a copy that has them.",
+        )
+
+
+def count_blocks(heights: Sequence[int]) -> str:
+    """Return how many blocks, and which."""
+    if len(heights) == 1:
+        return f"block {heights[0]}"
+    return f"{len(heights)} blocks from {heights[0]} to {heights[-1]}"
+
+
+def check_chain(root: Path) -> None:
+    """Verify a run's own chain, without computing its models again. **Raises** VerificationError."""
+    require_complete(verify_chain(open_archive(root), full=False))
 
 
 def describe_report(report: VerifyReport) -> dict[str, object]:
     """Return what was checked as JSON data."""
     data = dataclasses.asdict(report)
-    return {**data, "head": report.head.hex(), "verified": True}
+    return {"verified": True, **data, "head": report.head.hex(), "complete": report.complete}
 
 
 def print_report(report: VerifyReport, *, full: bool) -> None:

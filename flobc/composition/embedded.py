@@ -15,7 +15,7 @@ from flobc.errors import FlobcError, UsageError
 from flobc.learning.attacks import Attack, parse_attack
 from flobc.learning.determinism import single_threaded
 from flobc.learning.task import Evaluation
-from flobc.numerics.parallel import available_cores
+from flobc.numerics.parallel import available_cores, run_inline
 from flobc.ports.blocks import BlockStore
 from flobc.ports.models import ModelStore
 from flobc.ports.payloads import Payload, PayloadStore
@@ -23,7 +23,7 @@ from flobc.ports.records import RecordLog
 from flobc.ports.scheduler import Scheduler
 from flobc.ports.seals import SealStore
 from flobc.protocol.consensus.state import ChainState, build_initial_state, build_round_view
-from flobc.protocol.messages import UpdateHeader, compute_update_id
+from flobc.protocol.messages import UpdateHeader, compute_update_id, verify_message
 from flobc.protocol.params import SCORE_ONE
 from flobc.protocol.sync.policies import is_base_allowed
 from flobc.runtime.assembly import is_complete
@@ -54,8 +54,13 @@ class Stores:
 
 
 def build_executor(workers: int) -> ThreadPoolExecutor:
-    """Return the workers: one per core unless a number is given, each with one torch thread."""
-    return ThreadPoolExecutor(workers or available_cores(), "flobc-worker", initializer=single_threaded)
+    """Return the workers: one per core unless a number is given, each computing on its own thread alone."""
+
+    def prepare() -> None:
+        single_threaded()
+        run_inline()
+
+    return ThreadPoolExecutor(workers or available_cores(), "flobc-worker", initializer=prepare)
 
 
 def build_attacks(settings: RunSettings) -> dict[int, Attack]:
@@ -190,14 +195,23 @@ class EmbeddedRun:
             trainer.step()
 
     def _publish(self, payload: Payload) -> None:
-        """Carry a payload to the validators; what does not match its header's root is ignored (ROUND-4)."""
-        self._stores.payloads.put(compute_update_id(payload.header), payload)
+        """Carry a payload to the validators.
 
-        def arrive(complete: bool) -> None:
-            if complete:
+        What its trainer did not sign, or what does not match the signed root, is ignored and never
+        stored: anyone could have sent it, and it would take the real payload's place (ROUND-4).
+        """
+
+        def receive() -> bool:
+            genuine = verify_message(payload.header) and is_complete(payload)
+            if genuine:
+                self._stores.payloads.put(compute_update_id(payload.header), payload)
+            return genuine
+
+        def arrive(genuine: bool) -> None:
+            if genuine:
                 self._deliver(payload.header)
 
-        self._scheduler.submit(lambda: is_complete(payload), NETWORK_MS, arrive)
+        self._scheduler.submit(receive, NETWORK_MS, arrive)
 
     def _deliver(self, header: UpdateHeader) -> None:
         self._received.add(compute_update_id(header))

@@ -25,8 +25,10 @@ from flobc.adapters.filesystem import (
     FileModels,
     FilePayloads,
     FileSeals,
+    remove_unfinished,
     write_atomically,
 )
+from flobc.adapters.filesystem.stores import list_block_heights
 from flobc.composition.reports import TestReport
 from flobc.composition.settings import RunSettings
 from flobc.errors import DataError, RemoteProtocolError, UsageError
@@ -36,6 +38,7 @@ from flobc.protocol.params import ChainParams, Genesis
 
 MARKER = "settings.json"
 TESTS = "rounds.jsonl"
+STORES = ("payloads", "models", "blocks", "seals")
 HALF_MADE = (".genesis.", f".{MARKER}.", "genesis", "lock")
 """What names begin with that a run leaves when it is killed while its directory is made."""
 
@@ -117,8 +120,7 @@ def save_settings(root: Path, settings: RunSettings) -> None:
 
 def load_height(root: Path) -> int:
     """Return the newest certified block's height, reading no block; 0 when there is none."""
-    heights = [int(path.stem) for path in (root / "blocks").glob("*.block") if path.stem.isdecimal()]
-    return max(heights, default=0)
+    return max(list_block_heights(root / "blocks"), default=0)
 
 
 def append_test(root: Path, report: TestReport) -> None:
@@ -150,10 +152,15 @@ def load_genesis(root: Path) -> Genesis:
 
 
 def open_run_directory(root: Path, *, writable: bool) -> RunFiles:
-    """Open a run's stores. **Raises** DataError when the directory is not a run or is damaged."""
+    """Open a run's stores; to write, the directory must be locked.
+
+    **Raises** DataError when the directory is not a run or is damaged.
+    """
     if not is_run_directory(root):
         raise DataError(f"There is no run in {root}; start one with: flobc run --dir {root}")
     genesis = load_genesis(root)
+    for name in (".", *STORES) if writable else ():
+        remove_unfinished(root / name)
     return RunFiles(
         root=root,
         genesis=genesis,

@@ -118,14 +118,6 @@ class TestRecorder:
         self.observer.on_test(report)
 
 
-def resume(root: Path, *, rounds: int | None = None, observer: Observer | None = None) -> RunResult:
-    """Go on with the run in ``root``, with the settings it was started with; ``rounds`` may extend it."""
-    settings = load_settings(root, load_genesis(root).params)
-    if rounds is not None:
-        settings = dataclasses.replace(settings, rounds=rounds)
-    return run(settings, directory=root, observer=observer)
-
-
 def _read_blocks(stores: Stores, height: int) -> Iterator[Block]:
     for number in range(1, height + 1):
         block = stores.blocks.get(number)

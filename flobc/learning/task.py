@@ -7,7 +7,6 @@ for nothing else: whatever implements :class:`Task` can be trained by a federati
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -209,8 +208,3 @@ class Task(Protocol):
 
     def evaluate(self, vector: Vector, examples: Examples) -> Evaluation:
         """Score ``vector`` on ``examples``."""
-
-
-def evaluate_many(task: Task, vectors: Sequence[Vector], examples: Examples) -> list[Evaluation]:
-    """Score several vectors on the same examples, one after the other."""
-    return [task.evaluate(vector, examples) for vector in vectors]

@@ -13,8 +13,8 @@ from flobc.numerics.rows import DISCOUNT_ONE, WEIGHT_ONE, Target, UpdateRows, Up
 
 __all__ = ["DISCOUNT_ONE", "WEIGHT_ONE", "add_by_segment", "add_step", "apply_weighted_mean", "mean_of_rows"]
 
-# Coordinates summed at a time: 16 KiB of accumulators stay in the first-level cache.
-_TILE = 2048
+# Coordinates summed at a time: 32 KiB of accumulators stay in the first-level cache.
+_TILE = 4096
 _HALF = 1 << 19
 
 

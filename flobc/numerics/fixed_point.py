@@ -100,10 +100,11 @@ class Grid:
         """The float32 view of ``model``, each coordinate the float nearest to it, ties to even (AGG-4)."""
         return self.candidate(model, None, out)
 
-    def candidate(self, model: Int32s, update: Int32s | None, out: Float32s | None = None) -> Float32s:
-        """The float32 view of ``model`` with ``update`` added in full: what validators score (AGG-4).
+    def candidate(self, model: Int32s, update: Int32s | None, out: Float32s | None = None, shift: int = 0) -> Float32s:
+        """The float32 view of ``model`` with ``update`` added: what validators score (AGG-4).
 
-        The sum saturates at int32 and is clamped to its segment's bounds, in one pass.
+        ``update >> shift`` is added (towards minus infinity), so 2 adds a quarter. The sum saturates
+        at int32 and is clamped to its segment's bounds, in one pass.
         """
         model = checked(model, np.int32, self.size, "model")
         addend = model if update is None else checked(update, np.int32, self.size, "update")
@@ -113,7 +114,7 @@ class Grid:
         def convert(start: int, stop: int) -> None:
             for piece in self.pieces(start, stop):
                 part = slice(piece.start, piece.stop)
-                view = (piece.lo, piece.hi, np.float32(2.0**-piece.fraction_bits))
+                view = (piece.lo, piece.hi, np.float32(2.0**-piece.fraction_bits), shift)
                 _candidate(model[part], addend[part], update is not None, view, result[part])
 
         for_each_range(self.size, convert)
@@ -202,12 +203,14 @@ def _quantise(values: Float32s, scale: np.float32, out: Int32s) -> int:
 
 
 @kernel
-def _candidate(model: Int32s, update: Int32s, added: bool, view: tuple[int, int, np.float32], out: Float32s) -> None:
-    lo, hi, scale = view
+def _candidate(
+    model: Int32s, update: Int32s, added: bool, view: tuple[int, int, np.float32, int], out: Float32s
+) -> None:
+    lo, hi, scale, shift = view
     for i in range(len(model)):
         value = np.int64(model[i])
         if added:
-            value += np.int64(update[i])
+            value += np.int64(update[i]) >> shift
         # int32 to float32 rounds half to even; the power of two then changes the exponent only.
         out[i] = np.float32(np.int32(min(max(value, np.int64(lo)), np.int64(hi)))) * scale
 

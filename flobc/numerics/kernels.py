@@ -15,7 +15,6 @@ from flobc.errors import LocalProtocolError
 Int32s: TypeAlias = npt.NDArray[np.int32]
 Int64s: TypeAlias = npt.NDArray[np.int64]
 Float32s: TypeAlias = npt.NDArray[np.float32]
-Float64s: TypeAlias = npt.NDArray[np.float64]
 
 P = ParamSpec("P")
 R = TypeVar("R")

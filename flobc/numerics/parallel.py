@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -40,7 +41,7 @@ class _Pool:
 
     def parallel(self) -> bool:
         """Whether to hand work on: a pool thread that waited for the pool would wait for ever."""
-        return self.threads > 1 and not getattr(_inside, "pool", False)
+        return self.threads > 1 and not getattr(_inside, "inline", False)
 
     def reset(self) -> None:
         self._lock = threading.Lock()
@@ -49,9 +50,7 @@ class _Pool:
     def executor(self) -> ThreadPoolExecutor:
         with self._lock:
             if self._executor is None:
-                self._executor = ThreadPoolExecutor(
-                    self.threads, "flobc-numerics", initializer=lambda: setattr(_inside, "pool", True)
-                )
+                self._executor = ThreadPoolExecutor(self.threads, "flobc-numerics", initializer=run_inline)
             return self._executor
 
 
@@ -59,6 +58,21 @@ _inside = threading.local()
 _pool = _Pool()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.reset)
+
+
+def run_inline() -> None:
+    """Let the calling thread do its numerics itself: for the workers of a pool that is parallel already."""
+    _inside.inline = True
+
+
+@contextmanager
+def spread() -> Iterator[None]:
+    """Hand work to the pool in this block even from an inline thread: for a job that runs alone."""
+    inline, _inside.inline = getattr(_inside, "inline", False), False
+    try:
+        yield
+    finally:
+        _inside.inline = inline
 
 
 def set_threads(threads: int) -> None:

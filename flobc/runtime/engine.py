@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from flobc.errors import FlobcError
 from flobc.learning.task import Evaluation, Examples, Task, TrainSettings
-from flobc.numerics.codecs import EncodedUpdate, encode_update
+from flobc.numerics.codecs import EncodedUpdate, chunk_bounds, encode_update, get_codec
+from flobc.numerics.parallel import spread
 from flobc.ports.models import ModelStore
 from flobc.ports.payloads import Payload, PayloadStore
 from flobc.protocol.consensus.state import ClosedRound
@@ -92,8 +93,9 @@ class LearningEngine:
 
     def encode_garbage(self) -> tuple[EncodedUpdate, bytes]:
         """Return what an attacker sends whose update no codec can express: chunks of ones, validly signed."""
-        size, width = self.grid.size, self.genesis.model.chunk_size
-        chunks = tuple(b"\xff" * min(width, size - start) for start in range(0, size, width))
+        codec = get_codec(self.genesis.params.codec)
+        bounds = chunk_bounds(self.grid.size, self.genesis.model.chunk_size)
+        chunks = tuple(b"\xff" * codec.max_chunk_bytes(stop - start) for start, stop in bounds)
         digests = tuple(leaf_hash(chunk) for chunk in chunks)
         encoded = EncodedUpdate(chunks, np.zeros(0, np.int32), 0, None, digests)
         return encoded, root_of_hashes(digests)
@@ -113,8 +115,8 @@ class LearningEngine:
 
         def build() -> Vector:
             decoded = self.check(update, header).update
-            probe = None if decoded is None else decoded >> self.genesis.params.scoring.probe_shift
-            return self.grid.candidate(self.get_view(base).model, probe)
+            shift = self.genesis.params.scoring.probe_shift
+            return self.grid.candidate(self.get_view(base).model, decoded, shift=shift)
 
         return to_micros(self.task.evaluate(self._candidates.get(update, build), examples))
 
@@ -143,10 +145,12 @@ class LearningEngine:
     def _aggregate(self, closed: ClosedRound, parent_model: bytes) -> bytes:
         if not get_used(closed.body):
             return parent_model
-        model = self._updates.aggregate(closed.body, self.get_view(parent_model).model, self.check)
+        with spread():
+            model = self._updates.aggregate(closed.body, self.get_view(parent_model).model, self.check)
+            view = ModelView(model, self.grid.to_float(model))
         digest = self._updates.compute_digest(model)
         self._models.put(digest, model)
-        self._views.put(digest, ModelView(model, self.grid.to_float(model)))
+        self._views.put(digest, view)
         return digest
 
     def release(self, keep: Callable[[bytes], bool]) -> None:

@@ -94,9 +94,8 @@ def print_stages(rounds: int, codec: str) -> None:
     for name, owner, attribute in STAGES:
         setattr(owner, attribute, watch.wrap(name, getattr(owner, attribute)))
     seconds, cpu = measure(rounds, codec)
-    print(
-        f"{'CPU ms a round':>14}  stage (median round {statistics.median(seconds) * 1e3:.0f} ms, {cpu * 1e3:.0f} ms CPU)"
-    )
+    median_ms = statistics.median(seconds) * 1e3
+    print(f"{'CPU ms a round':>14}  stage (median round {median_ms:.0f} ms, {cpu * 1e3:.0f} ms CPU)")
     for name, value in sorted(watch.seconds.items(), key=lambda item: -item[1]):
         print(f"{value / (rounds + WARM_UP) * 1e3:14.1f}  {name}")
 

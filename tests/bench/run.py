@@ -28,6 +28,7 @@ ROOT = BENCH_FOLDER.parents[1]
 BENCH_TIMEOUT_S = 600
 PASSES = 2
 QUICK_ARGUMENTS = {
+    "bench_numerics": ["--repeats", "2"],
     "flower_aggregation": ["--repeats", "1"],
     "flower_simulation": ["--rounds", "8", "--warm-up", "3"],
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
@@ -19,7 +20,8 @@ def replace_atomically(path: Path, *, durable: bool = True) -> Iterator[IO[bytes
     **Raises** OSError; nothing half-written stays behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Two threads may write the same thing at once: each beside the other, and the last one's file stays.
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
         with beside.open("wb") as file:
             yield file
@@ -39,6 +41,12 @@ def write_atomically(path: Path, pieces: Iterable[bytes | memoryview], *, durabl
     with replace_atomically(path, durable=durable) as file:
         for piece in pieces:
             file.write(piece)
+
+
+def remove_unfinished(directory: Path) -> None:
+    """Remove what a killed process left beside the files it was writing; nobody may be writing there."""
+    for path in directory.glob(".*.part"):
+        path.unlink(missing_ok=True)
 
 
 def sync_directory(path: Path) -> None:

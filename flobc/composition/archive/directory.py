@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from flobc.adapters.filesystem import FileModels, FilePayloads, LogReader
 from flobc.adapters.filesystem.stores import list_block_heights, read_block
 from flobc.composition.archive.genesis import require_usable
-from flobc.composition.run_directory import is_run_directory, load_genesis
+from flobc.composition.run_directory import is_run_directory, load_genesis, load_tests
 from flobc.errors import DataError
 from flobc.ports.payloads import Payload
 from flobc.protocol.chain.block import Block
@@ -75,15 +74,9 @@ class DirectoryArchive:
         return None
 
     def tests(self) -> dict[int, float]:
-        """Return the test accuracy by height. **Raises** DataError when the file is not what a run writes."""
-        path = self._root / "rounds.jsonl"
-        if not path.exists():
-            return {}
-        try:
-            rounds = [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
-            return {int(item["height"]): float(item["accuracy"]) for item in rounds}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"The file {path} is damaged ({error}); remove it, the chain does not need it.") from error
+        """Return the test accuracy by height; a line that a killed run left half written is skipped."""
+        with self._damage_named():
+            return {height: report.accuracy for height, report in load_tests(self._root).items()}
 
     def close(self) -> None:
         """Nothing stays open."""

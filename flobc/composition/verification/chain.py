@@ -75,7 +75,7 @@ class _Verification:
         self._certificate_only: list[int] = []
         self._unlogged: list[int] = []
         self._unstored: list[int] = []
-        self._missing: list[str] = []
+        self._missing = ""
 
     def run(self) -> VerifyReport:
         self._require_chain_id()
@@ -203,7 +203,7 @@ class _Verification:
                 self._recomputed.append(block.height)
             else:
                 self._certificate_only.append(block.height)
-                self._missing.append(f"Height {block.height} was checked by certificate only: {missing}.")
+                self._missing = self._missing or missing
         self._check_stored_model(block.height, block.header.model)
         if self._progress is not None:
             self._progress(block.height, max(block.height, self._archive.height))
@@ -217,20 +217,25 @@ class _Verification:
         warnings = []
         if self._unlogged:
             warnings.append(
-                f"The log ends before block {self._unlogged[0]}: blocks {_span(self._unlogged)} were checked by "
-                "certificate only; restore the whole log to check them."
+                f"The log ends before {_span(self._unlogged)}, checked by certificate only; restore the whole log "
+                "to check what led there."
             )
         if self._unstored:
             warnings.append(
-                f"The block store ends before the log: blocks {_span(self._unstored)} follow from the log but are not "
-                "stored, as after a crash; go on with the run to store them."
+                f"The log leads to {_span(self._unstored)}, not stored, as after a crash; go on with the run to store."
             )
         if self._archive.torn_bytes:
             warnings.append(
                 f"The last {self._archive.torn_bytes} bytes of the log make no whole record, as after a crash or "
                 "while a run goes on; they were left out."
             )
-        return warnings + self._missing
+        if self._certificate_only:
+            of = len(self._certificate_only) + len(self._recomputed)
+            warnings.append(
+                f"Checked by certificate only: {len(self._certificate_only)} of {of} models, the "
+                f"first at height {self._certificate_only[0]} because {self._missing}; verify where the payloads are."
+            )
+        return warnings
 
 
 def _decode(data: bytes) -> object:
@@ -241,4 +246,4 @@ def _decode(data: bytes) -> object:
 
 
 def _span(heights: list[int]) -> str:
-    return str(heights[0]) if len(heights) == 1 else f"{heights[0]} to {heights[-1]}"
+    return f"block {heights[0]}" if len(heights) == 1 else f"blocks {heights[0]} to {heights[-1]}"

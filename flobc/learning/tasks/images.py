@@ -16,8 +16,6 @@ from flobc.learning.models import build_mlp, build_paper_cnn, build_softmax
 from flobc.learning.task import DataSource, Splits, TrainSettings
 from flobc.learning.torch_task import TorchTask
 
-NAMES = ("mnist", "fashion-mnist")
-
 
 def _build_mlp() -> nn.Module:
     return build_mlp(28 * 28, (128,), 10)
@@ -63,7 +61,7 @@ def _load_idx(directory: Path) -> Splits:
 
 
 def build_image_task(name: str, model: str) -> TorchTask:
-    """Build the task ``name``, one of :data:`NAMES`, with one of :data:`MODELS`."""
+    """Build the task ``name``, with one of :data:`MODELS`."""
 
     def load(source: DataSource) -> Splits:
         return load_images(name, source)

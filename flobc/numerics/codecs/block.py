@@ -7,6 +7,7 @@ is unique: a receiver refuses any other bytes for them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,9 +37,15 @@ class BlockCodec:
     def encode_chunk(self, update: Int32s, first: int, grid: Grid) -> bytes:  # noqa: ARG002
         """See ``Codec``."""
         payload = np.empty(self.max_chunk_bytes(len(update)), np.uint8)
-        split = len(update) * self.mantissa_bits // 8
-        mantissas = payload[:split].view(_DTYPES[self.mantissa_bits])
-        _encode_blocks(update, mantissas, payload[split:], self.block, self.mantissa_bits - 1)
+        mantissas, exponents = self._split(payload, len(update))
+        for part, blocks in self._rows(len(update)):
+            shape = (blocks.stop - blocks.start, -1)
+            _encode_blocks(
+                update[part].reshape(shape),
+                mantissas[part].reshape(shape),
+                exponents[blocks],
+                self.mantissa_bits - 1,
+            )
         return payload.tobytes()
 
     def decode_chunk(self, data: bytes, first: int, grid: Grid, out: Int32s) -> None:  # noqa: ARG002
@@ -46,67 +53,77 @@ class BlockCodec:
         expected = self.max_chunk_bytes(len(out))
         if len(data) != expected:
             raise PayloadFault("bad_length", f"{self.name} chunk of {len(data)} bytes, expected {expected}")
-        split = len(out) * self.mantissa_bits // 8
-        mantissas = np.frombuffer(data, _DTYPES[self.mantissa_bits], len(out))
-        exponents = np.frombuffer(data, np.uint8, offset=split)
+        mantissas, exponents = self._split(np.frombuffer(data, np.uint8), len(out))
         aligned = np.require(mantissas, requirements=["C", "A"])
-        bad = _decode_blocks(read_only(aligned), read_only(exponents), out, self.block, self.mantissa_bits - 1)
-        if bad >= 0:
-            raise PayloadFault(
-                "bad_encoding",
-                f"block {bad} of the {self.name} chunk at coordinate {first}, exponent {exponents[bad]}: "
-                f"expected the one shortest form with an exponent of at most {31 - self.mantissa_bits}",
-            )
+        for part, blocks in self._rows(len(out)):
+            shape = (blocks.stop - blocks.start, -1)
+            values, scales = read_only(aligned[part].reshape(shape)), read_only(exponents[blocks])
+            bad = _decode_blocks(values, scales, out[part].reshape(shape), self.mantissa_bits - 1)
+            if bad >= 0:
+                raise PayloadFault(
+                    "bad_encoding",
+                    f"block {blocks.start + bad} of the {self.name} chunk at coordinate {first}, exponent "
+                    f"{scales[bad]}: expected the one shortest form with an exponent of at most "
+                    f"{31 - self.mantissa_bits}",
+                )
+
+    def _split(self, payload: npt.NDArray[np.uint8], count: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
+        """The mantissas of ``count`` coordinates and the exponents, as views of ``payload``."""
+        end = count * self.mantissa_bits // 8
+        return payload[:end].view(_DTYPES[self.mantissa_bits]), payload[end:]
+
+    def _rows(self, count: int) -> Iterator[tuple[slice, slice]]:
+        """Coordinates and blocks: all whole blocks, then the short one at the end if there is one.
+
+        Rows of equal length let the loops over a block start at 0, which is what compilers vectorise.
+        """
+        whole = count // self.block
+        if whole:
+            yield slice(0, whole * self.block), slice(0, whole)
+        if count % self.block:
+            yield slice(whole * self.block, count), slice(whole, whole + 1)
 
 
 @kernel
-def _encode_blocks(
-    update: Int32s, mantissas: npt.NDArray[Any], exponents: npt.NDArray[np.uint8], block: int, bits: int
-) -> None:
-    """Mantissas of ``bits`` bits and a sign; ``update`` becomes what decodes."""
-    limit = np.int32((1 << bits) - 1)
+def _encode_blocks(update: Int32s, mantissas: npt.NDArray[Any], exponents: npt.NDArray[np.uint8], bits: int) -> None:
+    """Mantissas of ``bits`` bits and a sign for ``update`` (int32[blocks, n]), which becomes what decodes."""
+    limit = np.float64((1 << bits) - 1)
     for b in range(len(exponents)):
-        start = b * block
-        stop = min(start + block, len(update))
+        values, into = update[b], mantissas[b]
         peak = np.int32(0)
-        for i in range(start, stop):
-            peak = max(peak, abs(update[i]))
-        exponent = np.int32(0)
-        while (peak >> exponent) > limit:
-            exponent += np.int32(1)
+        for i in range(len(values)):
+            peak = max(peak, abs(values[i]))
+        exponent = 0
+        while (peak >> exponent) >> bits > 0:
+            exponent += 1
         exponents[b] = exponent
         if exponent == 0:
-            for i in range(start, stop):
-                mantissas[i] = update[i]
+            for i in range(len(values)):
+                into[i] = values[i]
             continue
-        below_half = np.int32((1 << (exponent - 1)) - 1)
-        for i in range(start, stop):
-            value = update[i]
-            # Half to even: add just under a half, and the lowest bit that stays.
-            rounded = (value + below_half + ((value >> exponent) & np.int32(1))) >> exponent
-            # Rounding up may reach 2^bits; it saturates, so that the result stays below 2^30.
-            rounded = min(max(rounded, -limit), limit)
-            mantissas[i] = rounded
-            update[i] = rounded << exponent
+        scale = 1.0 / np.float64(1 << exponent)
+        for i in range(len(values)):
+            # Exact: a power of two times an int32 fits a float64, and rint is half to even. Rounding
+            # up may reach 2^bits; it saturates, so that the result stays below 2^30.
+            rounded = np.int32(min(max(np.rint(values[i] * scale), -limit), limit))
+            into[i] = rounded
+            values[i] = rounded << exponent
 
 
 @kernel
-def _decode_blocks(
-    mantissas: npt.NDArray[Any], exponents: npt.NDArray[np.uint8], out: Int32s, block: int, bits: int
-) -> int:
+def _decode_blocks(mantissas: npt.NDArray[Any], exponents: npt.NDArray[np.uint8], out: Int32s, bits: int) -> int:
     """Returns the first block that is not in its shortest form, or -1."""
     limit = np.int32((1 << bits) - 1)
     for b in range(len(exponents)):
-        start = b * block
-        stop = min(start + block, len(out))
+        values, into = mantissas[b], out[b]
         exponent = np.int32(exponents[b])
         if exponent > 30 - bits:
             return b
         peak = np.int32(0)
-        for i in range(start, stop):
-            value = np.int32(mantissas[i])
+        for i in range(len(values)):
+            value = np.int32(values[i])
             peak = max(peak, abs(value))
-            out[i] = value << exponent
+            into[i] = value << exponent
         if peak > limit or (exponent > 0 and peak <= limit >> 1):
             return b
     return -1

@@ -74,11 +74,4 @@ class Publish:
     message: VoteBatch | Timeout | Ready | Seal | Evidence | Join
 
 
-@dataclass(frozen=True)
-class RecordBlock:
-    """Append the certified head to the store."""
-
-    height: int
-
-
-Duty = Train | EvaluateBase | ScoreUpdate | Aggregate | RunTimer | Publish | RecordBlock
+Duty = Train | EvaluateBase | ScoreUpdate | Aggregate | RunTimer | Publish

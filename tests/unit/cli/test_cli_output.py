@@ -110,3 +110,10 @@ def test_runs_are_ordered_by_number_and_told_apart_by_task(tmp_path: Path, monke
     assert [number for number, _ in list_runs("digits")] == [2, 10]
     assert make_slug("digits:mlp") == "digits-mlp"
     assert make_slug("::") == "run"
+
+
+def test_the_readme_names_every_command() -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    table = readme[readme.index("## Commands") :]
+    for command in COMMANDS:
+        assert all(f"`flobc {command.split()[0]}" in table and word in table for word in command.split()), command

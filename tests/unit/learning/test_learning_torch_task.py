@@ -20,7 +20,7 @@ from flobc.learning.device import get_device, set_device
 from flobc.learning.models import MaxPool2, build_mlp, build_paper_cnn, build_resnet18
 from flobc.learning.optimizers import build_optimizer
 from flobc.learning.replica import build_module, describe_module
-from flobc.learning.task import DataSource, Examples, Task, TrainSettings, evaluate_many
+from flobc.learning.task import DataSource, Examples, Task, TrainSettings
 from flobc.learning.tasks import get_task
 from flobc.learning.torch_task import Objective, TorchTask
 
@@ -365,7 +365,7 @@ def test_evaluation_is_exact_over_several_batches():
     found = task.evaluate(vector, examples)
     assert found.loss == pytest.approx(float(functional.cross_entropy(outputs, labels)), rel=1e-5)
     assert found.accuracy == pytest.approx(float((outputs.argmax(1) == labels).float().mean()))
-    assert evaluate_many(task, [vector, vector], examples) == [found, found]
+    assert task.evaluate(vector, examples) == found
 
 
 def test_a_poisoned_vector_is_scored_as_not_a_number():
