@@ -111,6 +111,7 @@ class EmbeddedRun:
         self._follower = ChainFollower(stores.log, build_initial_state(federation.genesis), self._record_block)
         self._follower.catch_up()
         self._follower.on_commit = self._on_commit
+        self._follower.on_refused = self._on_refused
         self._validators = [self._build_validator(index) for index in range(settings.validators)]
         self._trainers = [self._build_trainer(index) for index in range(settings.trainers)]
         self._restore_updates()
@@ -227,6 +228,10 @@ class EmbeddedRun:
         self._models[state.height] = state.head.header.model
         if state.height > self._stores.blocks.height:
             self._stores.blocks.append(state.head)
+
+    def _on_refused(self, record: bytes) -> None:
+        for validator in self._validators:
+            validator.on_refused(record)
 
     def _on_commit(self, state: ChainState) -> None:
         self._record_block(state)
