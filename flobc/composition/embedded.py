@@ -113,6 +113,7 @@ class EmbeddedRun:
         self._follower = ChainFollower(stores.log, build_initial_state(federation.genesis), self._record_block)
         self._follower.catch_up()
         self._follower.on_commit = self._on_commit
+        self._follower.on_refused = self._on_refused
         self._validators = [self._build_validator(index) for index in range(settings.validators)]
         self._trainers = [self._build_trainer(index) for index in range(settings.trainers)]
         self._restore_updates()
@@ -227,6 +228,10 @@ class EmbeddedRun:
     def _record_block(self, state: ChainState) -> None:
         self._models[state.height] = state.head.header.model
         self._ledger.step(state)
+
+    def _on_refused(self, record: bytes) -> None:
+        for validator in self._validators:
+            validator.on_refused(record)
 
     def _on_commit(self, state: ChainState) -> None:
         self._record_block(state)
