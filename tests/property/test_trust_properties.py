@@ -36,7 +36,6 @@ def results_of(draw, trainers, height):
         trainer=draw(st.sampled_from(trainers)),
         base_height=height - staleness,
         score=-1_000_000 if fault else draw(st.integers(-1_000_000, 1_000_000)),
-        staleness=staleness,
         discount=65536 // (1 + staleness),
         fault=fault,
         accepted=accepted,
