@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from flobc.protocol.bounds import PPM
 from flobc.protocol.chain.block import (
     NO_DIGEST,
     Body,
@@ -27,6 +28,7 @@ from flobc.protocol.consensus.state import (
     is_decided,
 )
 from flobc.protocol.encoding import compute_digest
+from flobc.protocol.median import compute_lower_median
 from flobc.protocol.messages import Fault
 from flobc.protocol.params import SCORE_ONE
 from flobc.protocol.sync.policies import Close, compute_discount, decide, is_base_allowed
@@ -34,13 +36,7 @@ from flobc.protocol.trust.policies import credit, effective_trust
 from flobc.protocol.trust.state import Scored
 from flobc.protocol.trust.weights import Standing, compute_weights
 
-PPM = 1_000_000
 MAX_NORM = 2**64 - 1
-
-
-def compute_lower_median(values: list[int]) -> int:
-    """Return the median of a non-empty list; of an even count the lower one (ROUND-10)."""
-    return sorted(values)[(len(values) - 1) // 2]
 
 
 def close_if_due(state: ChainState) -> ChainState:
