@@ -13,6 +13,14 @@ from types import FrameType
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+class Interrupted(KeyboardInterrupt):
+    """Somebody asked this process to stop.
+
+    A class of its own, because CPython remembers a plain KeyboardInterrupt that passed through ``exec`` (imports do
+    that) and ends the process by SIGINT, whatever exit code it returns.
+    """
+
+
 @dataclass
 class Stop:
     """Whether this process was asked to stop, and by which signal."""
@@ -27,7 +35,7 @@ class Stop:
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
-    """Raise KeyboardInterrupt in the block at the first SIGINT or SIGTERM; leave the process at the second.
+    """Raise Interrupted in the block at the first SIGINT or SIGTERM; leave the process at the second.
 
     Whatever the moment, a run's directory stays whole: records reach the log in one write each, other
     files are replaced as a whole.
@@ -40,7 +48,7 @@ def stoppable() -> Iterator[Stop]:
             os._exit(stop.exit_code)
         stop.number = number
         print("\nstopping; once more stops at once", file=sys.stderr, flush=True)
-        raise KeyboardInterrupt
+        raise Interrupted
 
     before = {number: signal.signal(number, handle) for number in _SIGNALS}
     try:

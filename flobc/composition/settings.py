@@ -76,7 +76,5 @@ def describe_fault_tolerance(validators: int) -> str | None:
     tolerated = get_fault_tolerance(validators)
     if tolerated:
         return None
-    return (
-        f"{validators} validators tolerate 0 faulty ones: if one stops or lies, the chain stops too; "
-        "use at least 4 to tolerate 1."
-    )
+    subject = "1 validator tolerates" if validators == 1 else f"{validators} validators tolerate"
+    return f"{subject} 0 faulty ones: if one stops or lies, the chain stops too; use at least 4 to tolerate 1."

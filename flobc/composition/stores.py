@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flobc.adapters.filesystem import FileBlocks, FileLog, FileModels, FilePayloads, FileSeals
+from flobc.adapters.filesystem import FileBlocks, FileLog, FileModels, FilePayloads, FileSeals, remove_unfinished
 from flobc.adapters.memory import MemoryBlocks, MemoryLog, MemoryModels, MemoryPayloads, MemorySeals
 from flobc.ports.blocks import BlockStore
 from flobc.ports.models import ModelStore
@@ -37,7 +37,12 @@ def build_memory_stores(genesis: Genesis) -> Stores:
 
 @contextmanager
 def open_file_stores(root: Path, genesis: Genesis) -> Iterator[Stores]:
-    """Open the stores of the run in ``root``; at the end the log is on disk. **Raises** DataError for a damaged one."""
+    """Open the stores of the run in ``root``, which must be locked; at the end the log is on disk.
+
+    **Raises** DataError when the log or a block is damaged.
+    """
+    for name in (".", "payloads", "models", "blocks", "seals"):
+        remove_unfinished(root / name)
     head = build_initial_state(genesis).head_digest
     log = FileLog(root / "log")
     try:

@@ -3,8 +3,9 @@
 Inner products come from a compiled loop over four rows times four, sixteen sums held in registers:
 as fast as a float64 matrix product and without its limits. A product of two coordinates below
 2^26 is below 2^52, so the 2,048 of a block sum to less than 2^63. A block that holds a larger
-coordinate is split, q = high * 2^15 + low with 0 <= low < 2^15 and |high| <= 2^15: then every
-product is at most 2^30 and sums of 2^33 of them fit.
+coordinate is split, q = high * 2^15 + low with 0 <= low < 2^15 and |high| <= 2^15, and mixed = high +
+low. Products of these are at most 2^32, so sums of 2^30 of them fit, and three of them give the rest:
+high low' + low high' = mixed mixed' - high high' - low low' (Karatsuba).
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ _LOW_MASK = 0xFFFFFFFF
 
 
 class _Sums(NamedTuple):
-    """Inner products of all pairs of rows (int64[rows, rows]), the lower triangle of all but ``cross``.
+    """Inner products of all pairs of rows (int64[rows, rows]), the lower triangles.
 
-    The true value is ``(upper << 32) + lower + (high << 30) + ((cross + cross.T) << 15) + low``.
+    The true value is ``(upper << 32) + lower + (high << 30) + ((mixed - high - low) << 15) + low``.
     """
 
     upper: Int64s
     lower: Int64s
     high: Int64s
-    cross: Int64s
     low: Int64s
+    mixed: Int64s
 
 
 def squared_distances(rows: UpdateRows, size: int) -> list[list[int]]:
@@ -65,9 +66,9 @@ def _inner_products(rows: UpdateRows, size: int) -> npt.NDArray[Any]:
                 np.add(into, addend, out=into)
 
     for_each_range(size, add_range)
-    upper, lower, high, cross, low = (part[:count, :count].astype(object) for part in total)
-    triangle = (upper << 32) + lower + (high << 30) + low
-    products: npt.NDArray[Any] = np.tril(triangle) + np.tril(triangle, -1).T + ((cross + cross.T) << 15)
+    upper, lower, high, low, mixed = (part[:count, :count].astype(object) for part in total)
+    triangle = (upper << 32) + lower + (high << 30) + ((mixed - high - low) << 15) + low
+    products: npt.NDArray[Any] = np.tril(triangle) + np.tril(triangle, -1).T
     return products
 
 
@@ -86,7 +87,7 @@ def _add_products(addresses: Int64s, discounts: Int32s, reach: tuple[int, int], 
     for start in range(reach[0], reach[1], width):
         count = min(width, reach[1] - start)
         if _load(addresses, discounts, start, count, values) < _WHOLE_LIMIT:
-            _multiply(values, values, count, block)
+            _multiply(values, count, block)
             for i in range(rows):
                 for j in range(rows):
                     sums.upper[i, j] += block[i, j] >> 32
@@ -97,9 +98,12 @@ def _add_products(addresses: Int64s, discounts: Int32s, reach: tuple[int, int], 
                 for k in range(count):
                     highs[i, k] = values[i, k] >> 15
                     values[i, k] &= 32767
-            _multiply(highs, highs, count, sums.high)
-            _multiply(highs, values, count, sums.cross)
-            _multiply(values, values, count, sums.low)
+            _multiply(highs, count, sums.high)
+            _multiply(values, count, sums.low)
+            for i in range(rows):
+                for k in range(count):
+                    values[i, k] += highs[i, k]
+            _multiply(values, count, sums.mixed)
 
 
 @kernel
@@ -119,17 +123,15 @@ def _load(addresses: Int64s, discounts: Int32s, start: int, count: int, values: 
 
 
 @kernel
-def _multiply(left: Int32s, right: Int32s, count: int, sums: Int64s) -> None:
-    """Add ``left @ right.T`` over the first ``count`` columns to ``sums``; of a square, the lower triangle.
+def _multiply(values: Int32s, count: int, sums: Int64s) -> None:
+    """Add the lower triangle of ``values @ values.T`` over the first ``count`` columns to ``sums``.
 
     Written out because sixteen sums in sixteen names stay in registers; an array of them would not.
     """
-    rows = len(left)
-    square = left is right
-    for i in range(0, rows, 4):
-        a, b, c, d = left[i], left[i + 1], left[i + 2], left[i + 3]
-        for j in range(0, i + 4 if square else rows, 4):
-            e, f, g, h = right[j], right[j + 1], right[j + 2], right[j + 3]
+    for i in range(0, len(values), 4):
+        a, b, c, d = values[i], values[i + 1], values[i + 2], values[i + 3]
+        for j in range(0, i + 4, 4):
+            e, f, g, h = values[j], values[j + 1], values[j + 2], values[j + 3]
             ae = af = ag = ah = be = bf = bg = bh = np.int64(0)
             ce = cf = cg = ch = de = df = dg = dh = np.int64(0)
             for k in range(count):
@@ -139,10 +141,7 @@ def _multiply(left: Int32s, right: Int32s, count: int, sums: Int64s) -> None:
                 be, bf, bg, bh = be + bk * ek, bf + bk * fk, bg + bk * gk, bh + bk * hk
                 ce, cf, cg, ch = ce + ck * ek, cf + ck * fk, cg + ck * gk, ch + ck * hk
                 de, df, dg, dh = de + dk * ek, df + dk * fk, dg + dk * gk, dh + dk * hk
-            for t, (te, tf, tg, th) in enumerate(
-                ((ae, af, ag, ah), (be, bf, bg, bh), (ce, cf, cg, ch), (de, df, dg, dh))
-            ):
-                sums[i + t, j] += te
-                sums[i + t, j + 1] += tf
-                sums[i + t, j + 2] += tg
-                sums[i + t, j + 3] += th
+            rows_of_sums = ((ae, af, ag, ah), (be, bf, bg, bh), (ce, cf, cg, ch), (de, df, dg, dh))
+            for t, four in enumerate(rows_of_sums):
+                for u in range(4):
+                    sums[i + t, j + u] += four[u]

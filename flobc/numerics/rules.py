@@ -107,7 +107,7 @@ def apply_rule(
     The result depends on neither the order of the updates nor the number of threads. ``keys`` are
     the updates' digests, which break ties, least first; without them the position does. ``norms``
     (``norm`` of each update before its discount) are computed where they are needed and not given.
-    Extra memory beyond the result: at most 24 bytes x 8,192 for each update.
+    Extra memory beyond the result: at most 24 KiB for each update and thread.
 
     **Units**: weights in 2^-20 with sum at most 2^20, those of weight 0 take no part; discounts in 2^-16.
 

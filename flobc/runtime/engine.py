@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from flobc.errors import FlobcError
 from flobc.learning.task import Evaluation, Examples, Task, TrainSettings
-from flobc.numerics.codecs import EncodedUpdate, encode_update
+from flobc.numerics.codecs import EncodedUpdate, chunk_bounds, encode_update, get_codec
 from flobc.numerics.parallel import spread
 from flobc.ports.models import ModelStore
 from flobc.ports.payloads import Payload, PayloadStore
@@ -93,8 +93,9 @@ class LearningEngine:
 
     def encode_garbage(self) -> tuple[EncodedUpdate, bytes]:
         """Return what an attacker sends whose update no codec can express: chunks of ones, validly signed."""
-        size, width = self.grid.size, self.genesis.model.chunk_size
-        chunks = tuple(b"\xff" * min(width, size - start) for start in range(0, size, width))
+        codec = get_codec(self.genesis.params.codec)
+        bounds = chunk_bounds(self.grid.size, self.genesis.model.chunk_size)
+        chunks = tuple(b"\xff" * codec.max_chunk_bytes(stop - start) for start, stop in bounds)
         digests = tuple(leaf_hash(chunk) for chunk in chunks)
         encoded = EncodedUpdate(chunks, np.zeros(0, np.int32), 0, None, digests)
         return encoded, root_of_hashes(digests)

@@ -67,7 +67,7 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("study", choices=sorted(STUDIES))
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"how many runs of each kind ({SEEDS})")
     parser.add_argument("--rounds", type=int, help="rounds of a run (decentralised 30, noise 15)")
-    parser.add_argument("--epochs", type=int, help="local epochs per round (decentralised 3, noise the task's own)")
+    parser.add_argument("--epochs", type=int, help="local epochs per round (decentralised 3, noise the preset's)")
     parser.add_argument("--task", default="mnist", help="what to learn (mnist)")
     parser.add_argument(
         "--learning-rates",

@@ -117,7 +117,8 @@ def count_steps(examples: int, settings: TrainSettings) -> int:
     if settings.epochs is None:
         return settings.steps or 0
     batches = -(-examples // settings.batch_size)
-    return settings.epochs * (batches - (batches > 1 and examples % settings.batch_size == 1))
+    last = (examples - 1) % settings.batch_size + 1
+    return settings.epochs * (batches - (batches > 1 and last == 1))
 
 
 def measure_central(cell: Cell, data: Path | None) -> Record:

@@ -26,7 +26,7 @@ PUBLISHED_ACCURACY = 98.26
 
 @dataclass(frozen=True)
 class NoiseCell:
-    """One run; ``epochs`` None is the task's own number."""
+    """One run; ``epochs`` None is the preset's own number."""
 
     task: str
     rounds: int
@@ -44,7 +44,7 @@ class NoiseCell:
             rounds=self.rounds,
             seed=self.seed,
             params=dataclasses.replace(paper.params, sync=sync),
-            training={} if self.epochs is None else {"epochs": self.epochs},
+            training=paper.training if self.epochs is None else {"epochs": self.epochs},
             attacks=(f"noise_step:step={self.noise_step:g}",) if self.noise_step else (),
             data_directory=data,
         )

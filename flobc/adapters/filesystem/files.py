@@ -43,6 +43,12 @@ def write_atomically(path: Path, pieces: Iterable[bytes | memoryview], *, durabl
             file.write(piece)
 
 
+def remove_unfinished(directory: Path) -> None:
+    """Remove what a killed process left beside the files it was writing; nobody may be writing there."""
+    for path in directory.glob(".*.part"):
+        path.unlink(missing_ok=True)
+
+
 def sync_directory(path: Path) -> None:
     """Wait until the directory's entries are on disk."""
     descriptor = os.open(path, os.O_RDONLY)

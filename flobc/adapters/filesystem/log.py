@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from typing import IO
 
 from flobc.errors import DataError
+from flobc.ports.records import require_record
 
 _HEADER_BYTES = 8
 
@@ -75,6 +77,21 @@ def _has_whole_record(tail: bytes) -> bool:
     return False
 
 
+def _write_whole(file: FileIO, frame: bytes) -> None:
+    """Write all of a frame or nothing: on a full disk the system takes a part, and what follows would be lost.
+
+    **Raises** OSError.
+    """
+    start = os.fstat(file.fileno()).st_size
+    left = memoryview(frame)
+    try:
+        while left:
+            left = left[file.write(left) :]
+    except OSError:
+        file.truncate(start)
+        raise
+
+
 class FileLog:
     """A record log in a file; appends reach the kernel at once and the disk with ``sync``.
 
@@ -96,7 +113,8 @@ class FileLog:
 
     def append(self, record: bytes) -> int:
         """Add a record; a killed process does not lose it."""
-        self._file.write(frame_record(record))
+        require_record(record)
+        _write_whole(self._file, frame_record(record))
         self._records.append(record)
         return len(self._records) - 1
 

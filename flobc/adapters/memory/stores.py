@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flobc.ports.payloads import Payload
+from flobc.ports.records import require_record
 from flobc.protocol.chain.block import Block, compute_header_digest
 from flobc.protocol.messages import Seal, UpdateHeader
 
@@ -20,6 +21,7 @@ class MemoryLog:
 
     def append(self, record: bytes) -> int:
         """Add a record and return its offset."""
+        require_record(record)
         self._records.append(record)
         return len(self._records) - 1
 

@@ -44,7 +44,7 @@ BAD = [
     ("", "A command is missing"),
     ("rnu", "did you mean 'run'?"),
     ("export", "A command is missing"),
-    ("export modell --out x", "did you mean 'model'?"),
+    ("export modelx --out x", "did you mean 'model'?"),
     ("run --trianers 3", "did you mean '--trainers'?"),
     ("run --trainers", "--trainers needs a value"),
     ("run --json=yes", "--json takes no value"),

@@ -1,0 +1,167 @@
+"""A run that is killed at any write goes on where it was: nothing is lost, nothing signed twice."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from examples.numpy_task import task
+from flobc.composition.archive import open_archive
+from flobc.composition.embedded import EmbeddedRun
+from flobc.composition.genesis import build_federation, build_shards
+from flobc.composition.reports import SilentObserver
+from flobc.composition.runner import open_stores, resume, run
+from flobc.composition.settings import RunSettings
+from flobc.composition.verification import verify_chain
+from flobc.protocol.chain.block import compute_header_digest
+from flobc.protocol.consensus.state import build_identity_key
+from flobc.protocol.messages import Seal, compute_update_id, decode_record
+from tests.support.crashes import Killed, KillSwitch
+from tests.support.embedded import World, build_settings
+
+ROUNDS = 2
+SCHEMES = ("bsp", "ssp", "bap")
+
+
+def build_undisturbable(scheme: str, codec: str = "int16") -> RunSettings:
+    """Without trust, so that under bsp the models do not depend on which votes came before the close.
+
+    A round closes with a quorum's votes on each update; the last validator's may or may not be among
+    them, and with them the median score, from which trust and the next weights follow.
+    """
+    return build_settings(scheme, params={"codec": codec, "policy": "none"}, rounds=ROUNDS)
+
+
+@functools.cache
+def run_straight(scheme: str) -> tuple[tuple[bytes, ...], int]:
+    """The models of a run that nobody disturbed, and how many writes it took."""
+    world, switch = World(build_undisturbable(scheme)), KillSwitch(None)
+    world.stores = switch.guard(world.stores)
+    world.run()
+    return tuple(block.header.model for block in world.blocks), switch.count
+
+
+def run_until_killed(world: World, writes: int) -> bool:
+    """Start the run anew on what is there, and let it write so often; return whether it came to its end."""
+    stores = world.stores
+    world.stores = KillSwitch(writes).guard(stores)
+    try:
+        world.run()
+    except Killed:
+        return False
+    finally:
+        world.stores = stores
+    return True
+
+
+def get_heads(world: World) -> list[bytes]:
+    return [compute_header_digest(block.header) for block in world.blocks]
+
+
+def read_seals(world: World) -> Iterator[Seal]:
+    for data in world.stores.log.read():
+        record = decode_record(data)
+        if isinstance(record, Seal):
+            yield record
+
+
+def require_one_word_each(world: World) -> None:
+    """No validator sealed two headers of one height, no trainer signed two updates of one identity."""
+    seals: dict[tuple[bytes, int], bytes] = {}
+    for seal in read_seals(world):
+        assert seals.setdefault((seal.validator, seal.height), seal.header) == seal.header
+    updates: dict[bytes, bytes] = {}
+    stored = world.stores.payloads.list_headers()
+    for header in [*stored, *(header for block in world.blocks for header in block.body.headers)]:
+        update = compute_update_id(header)
+        assert updates.setdefault(build_identity_key(header), update) == update
+    assert all(not block.body.evidence for block in world.blocks)
+
+
+def require_undisturbed(world: World) -> None:
+    report = world.verify()
+    assert report.height == ROUNDS
+    assert report.rejected_records == 0
+    require_one_word_each(world)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("part", range(6))
+def test_a_run_killed_at_any_write_goes_on(scheme: str, part: int) -> None:
+    """Every sixth write, from another one in each part: all of them together."""
+    models, writes = run_straight(scheme)
+    for kill in range(part, writes, 6):
+        world = World(build_undisturbable(scheme))
+        assert not run_until_killed(world, kill)
+        heads = get_heads(world)
+        world.run()
+        require_undisturbed(world)
+        assert get_heads(world)[: len(heads)] == heads, kill
+        if scheme == "bsp":  # a round waits for everybody, so it ends in the same model
+            assert tuple(block.header.model for block in world.blocks) == models, kill
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("codec", ["int16", "int8"])
+@pytest.mark.parametrize("writes", [3, 5, 11])
+def test_a_run_killed_again_and_again_gets_there(scheme: str, codec: str, writes: int) -> None:
+    """Few writes a life are enough: what is owed follows from what was written."""
+    world = World(build_settings(scheme, params={"codec": codec}, rounds=ROUNDS))
+    lives = 1
+    while not run_until_killed(world, writes):
+        lives += 1
+        assert lives < 200
+    require_undisturbed(world)
+
+
+def start_and_kill(root: Path, settings: RunSettings, writes: int) -> None:
+    """A run in a directory, killed: only the operating system closes its files."""
+    federation, shards = build_federation(settings, task), build_shards(settings, task)
+    with open_stores(root, settings, federation) as stores:
+        guarded = KillSwitch(writes).guard(stores)
+        embedded = EmbeddedRun(settings, federation, shards, guarded, SilentObserver())
+        try:
+            with suppress(Killed):
+                embedded.run(settings.rounds)
+        finally:
+            embedded.close()
+
+
+@pytest.mark.parametrize("writes", [1, 8, 20, 30, 41, 48])
+def test_a_killed_run_goes_on_in_its_directory(tmp_path: Path, writes: int) -> None:
+    settings = build_undisturbable("bsp")
+    start_and_kill(tmp_path / "run", settings, writes)
+    result = run(settings, task=task, directory=tmp_path / "run")
+    assert tuple(block.header.model for block in result.blocks) == run_straight("bsp")[0]
+    report = verify_chain(open_archive(tmp_path / "run"), full=True)
+    assert report.complete
+    assert report.height == ROUNDS
+
+
+def test_a_torn_log_and_half_written_files_do_not_stop_a_run(tmp_path: Path) -> None:
+    settings = build_undisturbable("bsp")
+    root = tmp_path / "run"
+    start_and_kill(root, settings, 33)
+    with (root / "log").open("ab") as log:
+        log.write(b"\0\0\1")
+    (root / "payloads" / ".update.payload.1.1.part").write_bytes(b"half")
+    result = run(settings, task=task, directory=root)
+    assert tuple(block.header.model for block in result.blocks) == run_straight("bsp")[0]
+    assert verify_chain(open_archive(root), full=True).complete
+
+
+def test_a_finished_run_can_be_extended_any_number_of_times(tmp_path: Path) -> None:
+    """The settings lie in the directory, and one long run ends in the same models as many short ones."""
+    root = tmp_path / "run"
+    options = {"task": "synthetic:examples=200", "trainers": 3, "workers": 1}
+    run(directory=root, rounds=1, **options)
+    for rounds in (2, 3):
+        result = resume(root, rounds=rounds)
+    straight = run(rounds=3, **options)
+    assert [block.header.model for block in result.blocks] == [block.header.model for block in straight.blocks]
+    assert sorted(result.tests) == [0, 1, 2, 3]
+    assert verify_chain(open_archive(root), full=True).complete
