@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flobc.cli import kinds
-from flobc.cli.kinds import PPM, Kind
+from flobc.cli.kinds import Kind
+from flobc.protocol.bounds import PPM
 from flobc.protocol.sync.params import SCHEMES
 from flobc.protocol.trust.params import POLICIES
 

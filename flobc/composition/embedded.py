@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 
 from flobc.composition.genesis import Federation, Shards
 from flobc.composition.reports import Observer, RoundReport, TestReport, build_trainer_reports
 from flobc.composition.settings import RunSettings, describe_fault_tolerance
+from flobc.composition.stores import Stores
 from flobc.errors import FlobcError, UsageError
 from flobc.learning.attacks import Attack, parse_attack
 from flobc.learning.determinism import single_threaded
 from flobc.learning.task import Evaluation
 from flobc.numerics.parallel import available_cores, run_inline
-from flobc.ports.blocks import BlockStore
-from flobc.ports.models import ModelStore
-from flobc.ports.payloads import Payload, PayloadStore
-from flobc.ports.records import RecordLog
+from flobc.ports.payloads import Payload
 from flobc.ports.scheduler import Scheduler
-from flobc.ports.seals import SealStore
 from flobc.protocol.consensus.state import ChainState, build_initial_state, build_round_view
 from flobc.protocol.messages import UpdateHeader, compute_update_id, verify_message
 from flobc.protocol.params import SCORE_ONE
@@ -41,17 +37,6 @@ TEST_MS = 1
 """Virtual time of a test; it touches nothing on the chain."""
 KEPT_MODELS = 8
 """How many models of the staleness window stay in the store."""
-
-
-@dataclass(frozen=True)
-class Stores:
-    """Where an embedded run keeps everything."""
-
-    log: RecordLog
-    payloads: PayloadStore
-    models: ModelStore
-    blocks: BlockStore
-    seals: SealStore
 
 
 def build_executor(workers: int) -> ThreadPoolExecutor:

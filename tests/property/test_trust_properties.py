@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flobc.protocol.trust.params import INITIAL_TRUST, TRUST_ONE, TrustParams
-from flobc.protocol.trust.plus import lower_median
 from flobc.protocol.trust.policies import admit, admit_genesis, credit, effective_trust
 from flobc.protocol.trust.shares import compute_shares
 from flobc.protocol.trust.state import Scored, TrustState
@@ -36,7 +35,6 @@ def results_of(draw, trainers, height):
         trainer=draw(st.sampled_from(trainers)),
         base_height=height - staleness,
         score=-1_000_000 if fault else draw(st.integers(-1_000_000, 1_000_000)),
-        staleness=staleness,
         discount=65536 // (1 + staleness),
         fault=fault,
         accepted=accepted,
@@ -163,14 +161,6 @@ def test_largest_remainder(parts, whole):
     assert all(0 <= shares[key] - parts[key] * whole // total <= 1 for key in parts)
     ordered = sorted(parts, key=lambda key: parts[key])
     assert all(shares[low] <= shares[high] for low, high in itertools.pairwise(ordered) if parts[low] < parts[high])
-
-
-@given(st.lists(st.integers(), min_size=1))
-def test_lower_median_is_the_lower_one(scores):
-    middle = lower_median(scores)
-    assert middle in scores
-    assert sum(score < middle for score in scores) * 2 < len(scores)
-    assert sum(score > middle for score in scores) * 2 <= len(scores)
 
 
 @settings(max_examples=25)

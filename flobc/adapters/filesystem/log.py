@@ -98,7 +98,7 @@ class FileLog:
     **Raises** DataError when the file is damaged before its tail, because cutting there would lose records.
     """
 
-    def __init__(self, path: Path, *, writable: bool = True) -> None:
+    def __init__(self, path: Path) -> None:
         self._records: list[bytes] = []
         torn_bytes = 0
         if path.exists():
@@ -106,17 +106,13 @@ class FileLog:
                 reader = LogReader(file, path.stat().st_size, path)
                 self._records.extend(reader)
                 torn_bytes = reader.torn_bytes
-        self._file: FileIO | None = None
-        if writable:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab", buffering=0)
-            if torn_bytes:
-                self._file.truncate(path.stat().st_size - torn_bytes)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab", buffering=0)
+        if torn_bytes:
+            self._file.truncate(path.stat().st_size - torn_bytes)
 
     def append(self, record: bytes) -> int:
         """Add a record; a killed process does not lose it."""
-        if self._file is None:
-            raise DataError("This log was opened to read only; open the run to write before adding records.")
         require_record(record)
         _write_whole(self._file, frame_record(record))
         self._records.append(record)
@@ -124,8 +120,7 @@ class FileLog:
 
     def sync(self) -> None:
         """Wait until all records are on disk, so that a power cut does not lose them either."""
-        if self._file is not None:
-            os.fsync(self._file.fileno())
+        os.fsync(self._file.fileno())
 
     def read(self, start: int = 0) -> Iterator[bytes]:
         """Yield the records from ``start`` on."""
@@ -136,5 +131,4 @@ class FileLog:
 
     def close(self) -> None:
         """Close the file."""
-        if self._file is not None:
-            self._file.close()
+        self._file.close()
