@@ -27,6 +27,7 @@ from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine
 from flobc.runtime.follower import ChainFollower
 from flobc.runtime.ledger_node import LedgerNode
+from flobc.runtime.memory import keep_freed_memory
 from flobc.runtime.scheduling import VirtualScheduler, WallScheduler
 from flobc.runtime.trainer_node import TrainerNode, TrainerParts, derive_seed
 from flobc.runtime.validator_node import ValidatorNode, ValidatorParts
@@ -41,6 +42,8 @@ KEPT_MODELS = 8
 
 def build_executor(workers: int) -> ThreadPoolExecutor:
     """Return the workers: one per core unless a number is given, each computing on its own thread alone."""
+
+    keep_freed_memory()
 
     def prepare() -> None:
         single_threaded()

@@ -61,6 +61,7 @@ class Cell:
             task=self.task,
             rounds=self.rounds,
             seed=self.seed,
+            sharding="iid",
             training={"epochs": self.epochs, "learning_rate": self.learning_rate},
             data_directory=data,
         )
