@@ -27,7 +27,8 @@ from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine
 from flobc.runtime.follower import ChainFollower
 from flobc.runtime.scheduling import VirtualScheduler, WallScheduler
-from flobc.runtime.trainer_node import TrainerNode, TrainerParts, derive_seed
+from flobc.runtime.seeds import derive_seed
+from flobc.runtime.trainer_node import TrainerNode, TrainerParts
 from flobc.runtime.validator_node import ValidatorNode, ValidatorParts
 
 NETWORK_MS = 5
