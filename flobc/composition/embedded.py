@@ -29,7 +29,8 @@ from flobc.runtime.follower import ChainFollower
 from flobc.runtime.ledger_node import LedgerNode
 from flobc.runtime.memory import keep_freed_memory
 from flobc.runtime.scheduling import VirtualScheduler, WallScheduler
-from flobc.runtime.trainer_node import TrainerNode, TrainerParts, derive_seed
+from flobc.runtime.seeds import derive_seed
+from flobc.runtime.trainer_node import TrainerNode, TrainerParts
 from flobc.runtime.validator_node import ValidatorNode, ValidatorParts
 
 NETWORK_MS = 5

@@ -27,7 +27,7 @@ from flobc.learning.determinism import single_threaded
 from flobc.learning.task import DataSource, Examples, Splits, TrainSettings
 from flobc.learning.tasks import get_task
 from flobc.learning.torch_task import TorchTask
-from flobc.runtime.trainer_node import derive_seed
+from flobc.runtime.seeds import derive_seed
 from tests.bench.study_cells import CellFile, Estimate, Record, estimate_mean, format_columns, judge_bar
 from tests.bench.study_runs import compute_settings_digest, measure_federated
 
