@@ -25,6 +25,9 @@ from flobc.protocol.messages import (
 from flobc.protocol.params import SCORE_ONE
 from flobc.protocol.sync.policies import is_base_allowed, is_k_allowed
 
+MAX_COORDINATE_BYTES = 4
+"""No codec takes more for a coordinate, so nobody need hold more of a payload than this (ROUND-2)."""
+
 
 def validate_header_form(state: ChainState, header: UpdateHeader) -> None:
     """Check what of a trainer's header no later record can mend: chain, k, form and signature (ROUND-1..ROUND-3).
@@ -40,6 +43,9 @@ def validate_header_form(state: ChainState, header: UpdateHeader) -> None:
         raise RemoteProtocolError(
             "ROUND-2", f"{num_chunks} chunks of {params.codec}", f"{header.num_chunks} of {header.codec}"
         )
+    most = MAX_COORDINATE_BYTES * state.genesis.model.size
+    if header.size_bytes > most:
+        raise RemoteProtocolError("ROUND-2", f"a payload of at most {most} bytes", f"{header.size_bytes} bytes")
     if header.num_examples < 1:
         raise RemoteProtocolError("ROUND-2", "at least one example", str(header.num_examples))
     if not verify_message(header):

@@ -42,6 +42,7 @@ def test_junk_on_the_updates_topic_stalls_nobody():
         {"codec": "float32"},
         {"num_chunks": 2},
         {"num_examples": 0},
+        {"size_bytes": 17},
         {"base": 10**9},
         {"trainer": identity("stranger")},
     ],
