@@ -77,24 +77,24 @@ def validate_update_header(state: ChainState, header: UpdateHeader) -> bytes:
     return update
 
 
-def _add_header(core: CoreState, header: UpdateHeader, update: bytes) -> CoreState:
+def _add_header(core: CoreState, header: UpdateHeader, update: bytes, place: int) -> CoreState:
     known = KnownHeader(update, header.trainer, header.base_height, header.payload_root, core.position)
     return replace(
         core,
-        pending={**core.pending, update: PendingUpdate(header, core.position, {})},
+        pending={**core.pending, update: PendingUpdate(header, core.position, place, {})},
         known={**core.known, build_identity_key(header): known},
     )
 
 
 def _add_headers(state: ChainState, headers: tuple[UpdateHeader, ...]) -> ChainState:
-    for header in headers:
+    for place, header in enumerate(headers):
         if build_identity_key(header) in state.core.known:
             continue
         try:
             update = validate_update_header(state, header)
         except RemoteProtocolError:
             continue  # a header that came too late is skipped alone; its sender may be honest (ROUND-4)
-        state = replace(state, core=_add_header(state.core, header, update))
+        state = replace(state, core=_add_header(state.core, header, update, place))
     return state
 
 
