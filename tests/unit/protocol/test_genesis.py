@@ -145,7 +145,7 @@ def test_invalid_version_and_model():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"size": 5}, "tensors have 4 coordinates, but it counts 5"),
+        ({"size": 5}, "tensors have 4 coordinates, not the 5 it counts"),
         ({"fraction_bits": 31}, "fraction_bits of 'w'"),
         ({"lo": 1}, "the lower one first"),
         ({"shape": (2**32 - 1, 2), "size": 2**33 - 2, "chunk_size": 1}, "use larger chunks"),
