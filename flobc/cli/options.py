@@ -66,7 +66,7 @@ FEDERATION = (
         "--sharding",
         "sharding",
         kinds.text("SCHEME", check_scheme),
-        "how training data is dealt out: iid, dirichlet:0.5, label:2 or quantity:0.5",
+        "how training data is dealt out: iid, shared (all to everybody), dirichlet:0.5, label:2 or quantity:0.5",
     ),
 )
 CHAIN = (

@@ -26,6 +26,8 @@ from flobc.runtime.assembly import is_complete
 from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine
 from flobc.runtime.follower import ChainFollower
+from flobc.runtime.ledger_node import LedgerNode
+from flobc.runtime.memory import keep_freed_memory
 from flobc.runtime.scheduling import VirtualScheduler, WallScheduler
 from flobc.runtime.seeds import derive_seed
 from flobc.runtime.trainer_node import TrainerNode, TrainerParts
@@ -41,6 +43,8 @@ KEPT_MODELS = 8
 
 def build_executor(workers: int) -> ThreadPoolExecutor:
     """Return the workers: one per core unless a number is given, each computing on its own thread alone."""
+
+    keep_freed_memory()
 
     def prepare() -> None:
         single_threaded()
@@ -93,10 +97,12 @@ class EmbeddedRun:
         self.tests: dict[int, TestReport] = {}
         if stores.models.get(federation.genesis.initial_model) is None:
             stores.models.put(federation.genesis.initial_model, federation.initial_model)
+        self._ledger = LedgerNode(stores.blocks)
         self._engine = LearningEngine(federation.task, federation.genesis, stores.models, stores.payloads)
         self._follower = ChainFollower(stores.log, build_initial_state(federation.genesis), self._record_block)
         self._follower.catch_up()
         self._follower.on_commit = self._on_commit
+        self._follower.on_refused = self._on_refused
         self._validators = [self._build_validator(index) for index in range(settings.validators)]
         self._trainers = [self._build_trainer(index) for index in range(settings.trainers)]
         self._restore_updates()
@@ -209,10 +215,12 @@ class EmbeddedRun:
         )
 
     def _record_block(self, state: ChainState) -> None:
-        """Append the new head to the ledger's store; a block that is already there is the same block."""
         self._models[state.height] = state.head.header.model
-        if state.height > self._stores.blocks.height:
-            self._stores.blocks.append(state.head)
+        self._ledger.step(state)
+
+    def _on_refused(self, record: bytes) -> None:
+        for validator in self._validators:
+            validator.on_refused(record)
 
     def _on_commit(self, state: ChainState) -> None:
         self._record_block(state)

@@ -23,8 +23,9 @@ def build_default() -> RunSettings:
 def build_paper() -> RunSettings:
     """The paper's best mix on its own task: MNIST, seven trainers, three validators, whole updates scored.
 
-    Whole updates, because that tells noisy trainers apart best where all shards are alike, as the
-    paper's are (docs/adr/0003).
+    As published, every trainer holds the whole training set and takes a fresh random sample of 30 %
+    each round: 75 batches of 32 out of the 8,000 digits. Whole updates, because that tells noisy
+    trainers apart best where all shards are alike (docs/adr/0003).
     """
     return RunSettings(
         task="mnist",
@@ -34,7 +35,8 @@ def build_paper() -> RunSettings:
         params=ChainParams(
             sync=SyncParams(scheme="bsp"), scoring=ScoringParams(probe_shift=0, accept_tolerance=30_000)
         ),
-        training={"epochs": 2},
+        sharding="shared",
+        training={"steps": 75},
     )
 
 

@@ -47,7 +47,8 @@ def to_micros(evaluation: Evaluation) -> tuple[int, int]:
     loss, accuracy = evaluation.loss, evaluation.accuracy
     scaled = loss * SCORE_ONE
     micros = round(scaled) if np.isfinite(scaled) and scaled < LOSS_LIMIT else LOSS_LIMIT
-    return max(0, micros), round(accuracy * SCORE_ONE) if np.isfinite(accuracy) else 0
+    share = min(max(accuracy * SCORE_ONE, -LOSS_LIMIT), LOSS_LIMIT) if np.isfinite(accuracy) else 0
+    return max(0, micros), round(share)
 
 
 class LearningEngine:

@@ -169,7 +169,7 @@ def test_a_finished_run_is_extended_or_left_alone(call: Call, tmp_path: Path) ->
     options = ["--task", "synthetic:examples=200", "--trainers", "2", "--validators", "1", "--dir", str(tmp_path / "r")]
     first = call("run", *options, "--rounds", "1")
     assert first.code == 0
-    assert "tolerate 0 faulty ones" in first.err
+    assert "1 validator tolerates 0 faulty ones" in first.err
     again = call("run", *options, "--rounds", "1")
     assert again.code == 0
     assert "is finished at height 1" in again.err

@@ -119,7 +119,7 @@ class SealingStops(ForgedRun):
     """Validators vote but one too many goes silent once the round is closed."""
 
     def _step_all(self) -> None:
-        if self.chain_state.closed is not None:
+        if self.state.closed is not None:
             self._validators = self._validators[-2:]
         super()._step_all()
 

@@ -14,7 +14,7 @@ import pytest
 
 from examples.numpy_task import task
 from flobc.composition.archive import open_archive
-from flobc.composition.runner import resume, run
+from flobc.composition.runner import run
 from flobc.composition.verification import verify_chain
 from flobc.protocol.chain.block import compute_header_digest
 from tests.support.embedded import World, build_settings
@@ -109,7 +109,7 @@ def test_real_deadlines_close_rounds_too(scheme: str) -> None:
 
 
 def test_a_wall_clock_run_goes_on_in_its_directory(tmp_path: Path) -> None:
-    options = {"task": "synthetic:examples=200", "trainers": 3, "workers": 2}
-    run(directory=tmp_path / "run", rounds=1, clock="wall", **options)
-    assert resume(tmp_path / "run", rounds=3).state.height == 3
+    options = {"task": "synthetic:examples=200", "trainers": 3, "workers": 2, "directory": tmp_path / "run"}
+    run(rounds=1, clock="wall", **options)
+    assert run(rounds=3, clock="wall", **options).state.height == 3
     assert verify_chain(open_archive(tmp_path / "run"), full=True).complete

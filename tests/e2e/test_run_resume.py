@@ -14,7 +14,7 @@ from flobc.composition.archive import open_archive
 from flobc.composition.embedded import EmbeddedRun
 from flobc.composition.genesis import build_federation, build_shards
 from flobc.composition.reports import SilentObserver
-from flobc.composition.runner import open_stores, resume, run
+from flobc.composition.runner import open_stores, run
 from flobc.composition.settings import RunSettings
 from flobc.composition.verification import verify_chain
 from flobc.protocol.chain.block import compute_header_digest
@@ -155,12 +155,11 @@ def test_a_torn_log_and_half_written_files_do_not_stop_a_run(tmp_path: Path) -> 
 
 
 def test_a_finished_run_can_be_extended_any_number_of_times(tmp_path: Path) -> None:
-    """The settings lie in the directory, and one long run ends in the same models as many short ones."""
+    """One long run ends in the same models as many short ones."""
     root = tmp_path / "run"
     options = {"task": "synthetic:examples=200", "trainers": 3, "workers": 1}
-    run(directory=root, rounds=1, **options)
-    for rounds in (2, 3):
-        result = resume(root, rounds=rounds)
+    for rounds in (1, 2, 3):
+        result = run(directory=root, rounds=rounds, **options)
     straight = run(rounds=3, **options)
     assert [block.header.model for block in result.blocks] == [block.header.model for block in straight.blocks]
     assert sorted(result.tests) == [0, 1, 2, 3]

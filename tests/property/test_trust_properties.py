@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flobc.protocol.trust.params import INITIAL_TRUST, TRUST_ONE, TrustParams
-from flobc.protocol.trust.policies import admit, credit, effective_trust
+from flobc.protocol.trust.policies import admit, admit_genesis, credit, effective_trust
 from flobc.protocol.trust.shares import compute_shares
 from flobc.protocol.trust.state import Scored, TrustState
 from tests.support.trust_world import KINDS, key_of, play
@@ -175,3 +175,13 @@ def test_the_default_constants_do_what_the_spec_says(seed):
     assert trust["one fault at round 10"] > INITIAL_TRUST * 7 // 10
     assert trust["skewed shard"] > 2 * max(trust["a little noise"], trust["much noise"])
     assert min(trust[f"honest {i}"] for i in (1, 2, 3)) > INITIAL_TRUST * 9 // 10
+
+
+@given(st.sampled_from(["none", "flobc", "flobc_plus"]), st.sets(st.sampled_from(TRAINERS)))
+def test_a_new_chains_trust_is_what_admitting_its_members_in_turn_gives(policy, trainers):
+    """TRUST-5, TRUST-9, TRUST-10."""
+    params = TrustParams(policy=policy)
+    state = TrustState()
+    for trainer in sorted(trainers):
+        state = admit(params, state, trainer, 0, genesis=True)
+    assert admit_genesis(params, sorted(trainers)) == state

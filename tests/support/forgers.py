@@ -82,3 +82,8 @@ def forge_chunks(index: int, change: Callable[[tuple[bytes, ...]], Sequence[byte
 def forge_header(index: int, change: Callable[[UpdateHeader], dict[str, Any]]) -> Forger:
     """Trainer ``index`` signs a header that says something else of its honest chunks."""
     return lambda payload, run: [resign(payload, run.get_identity(index), **change(payload.header))]
+
+
+def publish_nothing(payload: Payload, run: ForgedRun) -> Sequence[Payload]:
+    """A trainer that is dead: it never publishes."""
+    return ()

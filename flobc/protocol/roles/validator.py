@@ -24,7 +24,9 @@ from flobc.protocol.messages import (
     Vote,
     VoteBatch,
     compute_update_id,
+    decode_record,
     encode_record,
+    verify_message,
 )
 from flobc.protocol.params import SCORE_ONE
 from flobc.protocol.roles.duties import (
@@ -47,8 +49,8 @@ class ValidatorRole:
     """One validator's own memory: results that the log may not hold yet.
 
     ``headers`` are updates whose payload is complete, ``votes`` own results by update, ``results``
-    own model digests by height, ``evidence`` conflicts by the update's identity, ``seal`` the last
-    one made durable.
+    own model digests by height, ``evidence`` conflicts by the update's identity or the sealing key,
+    ``stray_seals`` others' that the chain did not count, ``seal`` the last one made durable.
     """
 
     key: bytes
@@ -58,6 +60,7 @@ class ValidatorRole:
     results: dict[int, bytes] = field(default_factory=dict)
     expired: tuple[tuple[int, int], ...] = ()
     evidence: dict[bytes, Evidence] = field(default_factory=dict)
+    stray_seals: dict[bytes, Seal] = field(default_factory=dict)
     seal: Seal | None = None
 
 
@@ -80,6 +83,28 @@ def on_payload_complete(role: ValidatorRole, state: ChainState, header: UpdateHe
     if not _is_open(state, update, header):
         return role
     return replace(role, headers={**role.headers, update: header})
+
+
+def on_record_refused(role: ValidatorRole, state: ChainState, record: bytes) -> ValidatorRole:
+    """Return the role after the chain refused a record of the log; a validator's second seal becomes evidence.
+
+    The chain counts seals of the locked header only until there are enough, so the role itself
+    remembers each validator's last seal that was not counted.
+    """
+    try:
+        seal = decode_record(record)
+    except RemoteProtocolError:
+        return role
+    if not isinstance(seal, Seal) or seal.validator not in state.genesis.validators or not verify_message(seal):
+        return role
+    counted = [*(state.closed.seals.values() if state.closed is not None else ()), *state.head.certificate]
+    stray = role.stray_seals.get(seal.validator)
+    conflict = next((item for item in (*counted, stray) if item is not None and is_equivocation(item, seal)), None)
+    if conflict is None:
+        return replace(role, stray_seals={**role.stray_seals, seal.validator: seal})
+    if seal.validator in role.evidence:
+        return role
+    return replace(role, evidence={**role.evidence, seal.validator: build_evidence(encode_record(conflict), record)})
 
 
 def on_evaluated(role: ValidatorRole, base: BaseEvaluation) -> ValidatorRole:

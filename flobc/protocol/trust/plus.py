@@ -20,6 +20,11 @@ _COHORT = 3
 _DISCOUNT_BITS = 16
 
 
+def start_members(trainers: Sequence[bytes]) -> TrustState:
+    """Every genesis member at the initial trust."""
+    return TrustState(build_entries({trainer: TrustEntry(INITIAL_TRUST, 0, 0) for trainer in trainers}))
+
+
 def admit_member(params: TrustParams, state: TrustState, trainer: bytes, height: int, genesis: bool) -> TrustState:
     """A genesis member starts at the initial trust, a newcomer at the floor and on probation."""
     entry = (

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from flobc.protocol.messages import NO_SIGNATURE, Evidence, Ready, Seal, VoteBatch, decode_record
+from flobc.protocol.messages import NO_SIGNATURE, Evidence, Ready, Seal, VoteBatch, decode_record, encode_record
 from flobc.protocol.roles import validator as rules
 from flobc.protocol.roles.duties import ScoreUpdate
-from tests.support.dialogue import Chain, build_params, identity
-from tests.support.replica import Replica, run
+from tests.support.dialogue import Chain, build_params, digest, identity
+from tests.support.replica import Replica, compute_model, run
 
 
 def build_world(chain: Chain, silent: int = 0) -> list[Replica]:
@@ -142,3 +142,39 @@ def test_a_muted_validator_gets_ready_and_seals_but_does_not_vote():
     assert {record.validator for record in said if isinstance(record, VoteBatch)} == {
         one.public_key for one in chain.validators[:3]
     }
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_second_seal_in_the_log_is_reported(counted):
+    """CHAIN-12: the chain refuses it; whoever reads it makes it evidence, once, even if neither seal was needed."""
+    chain = Chain(params=build_params("bsp"))
+    replicas = build_world(chain, silent=1)
+    chain.close_round()
+    model = compute_model(chain.state.closed)
+    seals = [encode_record(chain.build_seal(3, one)) for one in (model, digest("lie"), digest("another lie"))]
+    if counted:
+        for validator in range(3):
+            chain.ready(validator, model)
+        chain.send(seals[0])
+    replicas[0].log += chain.log
+    assert run(replicas, lambda state: state.height == 1)
+    replicas[0].log += seals
+    deliver(replicas, *(chain.update(trainer, base=1) for trainer in range(3)))
+    assert run(replicas, lambda state: state.height == 2)
+    assert replicas[0].state.core.muted == (chain.validators[3].public_key,)
+    assert sum(isinstance(decode_record(record), Evidence) for record in replicas[0].log) == 1
+
+
+def test_records_that_convict_nobody_leave_no_trace():
+    """CHAIN-12: copies, junk, forged seals and seals of a height nobody holds another seal for."""
+    chain = Chain(params=build_params("bsp"))
+    chain.close_round()
+    lie = chain.build_seal(3, digest("lie"))
+    early = encode_record(lie)
+    chain.commit()
+    (replica,) = build_world(chain, silent=3)
+    forged = replace(chain.blocks[0].certificate[0], header=digest("forged"))
+    replica.log += [b"junk", *chain.log, *chain.log, encode_record(forged), early, early]
+    replica.catch_up()
+    assert replica.state.height == 1
+    assert replica.role.evidence == {}

@@ -1,0 +1,80 @@
+"""Reading the log: a good record moves the state, a bad one is counted and changes nothing."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flobc.adapters.memory import MemoryLog
+from flobc.protocol.consensus.state import ChainState, build_initial_state
+from flobc.runtime.follower import ChainFollower
+from tests.support.dialogue import Chain, digest, fingerprint
+
+
+def build_follower(chain: Chain, log: MemoryLog) -> tuple[ChainFollower, list[int]]:
+    """A follower at the start of a log, and the heights that it sees committed."""
+    commits: list[int] = []
+
+    def note(state: ChainState) -> None:
+        commits.append(state.height)
+
+    return ChainFollower(log, build_initial_state(chain.genesis), note), commits
+
+
+def play(rounds: int) -> Chain:
+    chain = Chain()
+    for _ in range(rounds):
+        chain.play_round()
+    return chain
+
+
+def test_catches_up_and_tells_each_commit_once() -> None:
+    chain, log = play(3), MemoryLog()
+    follower, commits = build_follower(chain, log)
+    for record in chain.log:
+        log.append(record)
+    follower.catch_up()
+    follower.catch_up()
+    assert follower.offset == len(chain.log)
+    assert commits == [1, 2, 3]
+    assert fingerprint(follower.state) == fingerprint(chain.state)
+
+
+def test_publishing_says_whether_the_chain_moved() -> None:
+    chain, log = play(1), MemoryLog()
+    follower, commits = build_follower(chain, log)
+    assert [follower.publish(record) for record in chain.log] == [True] * len(chain.log)
+    assert not follower.publish(chain.log[0])
+    assert not follower.publish(b"\xff nothing that is known")
+    assert commits == [1]
+    assert follower.offset == len(log) == len(chain.log) + 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.binary(min_size=1, max_size=20)), max_size=10))
+def test_bad_records_anywhere_change_nothing(noise: list[tuple[int, bytes]]) -> None:
+    """CHAIN-11: positions count valid records, so noise in the log leads to the same chain."""
+    chain, log = play(1), MemoryLog()
+    for index, record in enumerate(chain.log):
+        for _, bad in (item for item in noise if item[0] == index):
+            log.append(bytes([0]) + bad)
+        log.append(record)
+    follower, _ = build_follower(chain, log)
+    follower.catch_up()
+    assert fingerprint(follower.state) == fingerprint(chain.state)
+    assert sum(follower.rejected.values()) == len(log) - len(chain.log)
+
+
+def test_rejections_are_counted_by_rule() -> None:
+    chain, log = Chain(), MemoryLog()
+    follower, _ = build_follower(chain, log)
+    for _ in range(100):
+        follower.publish(b"\xff")
+    assert follower.rejected == {"WIRE-10": 100}
+
+
+def test_state_at_the_end_is_the_last_known_good_one() -> None:
+    chain, log = Chain(), MemoryLog()
+    follower, _ = build_follower(chain, log)
+    before = follower.state
+    follower.publish(digest("no record"))
+    assert follower.state is before
