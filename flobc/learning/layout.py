@@ -36,16 +36,26 @@ def build_model_spec(info: ModelInfo, chunk_size: int) -> ModelSpec:
     return ModelSpec(tuple(_build_tensor(tensor) for tensor in info.tensors), info.size, chunk_size)
 
 
-def build_grid(spec: ModelSpec) -> Grid:
-    """Return the grid of the flat vector: every tensor that is not frozen, in order."""
-    segments, start = [], 0
+def list_places(spec: ModelSpec) -> list[tuple[TensorSpec, int, int]]:
+    """Return every tensor that is not frozen with its coordinates [start, stop) in the flat vector, in order."""
+    places, start = [], 0
     for tensor in spec.tensors:
-        size = math.prod(tensor.shape)
-        if tensor.kind == "frozen" or not size:
-            continue
-        segments.append(Segment(start, start + size, tensor.fraction_bits, tensor.lo, tensor.hi))
-        start += size
-    return Grid(tuple(segments))
+        if tensor.kind != "frozen":
+            stop = start + math.prod(tensor.shape)
+            places.append((tensor, start, stop))
+            start = stop
+    return places
+
+
+def build_grid(spec: ModelSpec) -> Grid:
+    """Return the grid of the flat vector."""
+    return Grid(
+        tuple(
+            Segment(start, stop, tensor.fraction_bits, tensor.lo, tensor.hi)
+            for tensor, start, stop in list_places(spec)
+            if stop > start
+        )
+    )
 
 
 def compute_model_digest(model: NDArray[np.int32], chunk_size: int) -> bytes:

@@ -1,1 +1,1 @@
-"""The smallest interfaces to the outside: logs, blobs, stores, signers and compute."""
+"""The smallest interfaces to the outside: log, stores, a chain at rest, time and concurrent work."""

@@ -1,4 +1,4 @@
-"""How payloads, models and blocks stand in files: the same bytes in a run's directory and in an export."""
+"""How payloads, models and blocks stand in files: the same names and bytes in a run's directory and in an export."""
 
 from __future__ import annotations
 
@@ -10,6 +10,21 @@ from flobc.ports.payloads import Payload
 from flobc.protocol.chain.block import Block
 from flobc.protocol.encoding import decode
 from flobc.protocol.messages import UpdateHeader, decode_record, encode_record
+
+
+def get_block_name(height: int) -> str:
+    """Return the name of a block's file."""
+    return f"{height:08d}.block"
+
+
+def get_payload_name(update: bytes) -> str:
+    """Return the name of a payload's file."""
+    return f"{update.hex()}.payload"
+
+
+def get_model_name(digest: bytes) -> str:
+    """Return the name of a model's file."""
+    return f"{digest.hex()}.model"
 
 
 def encode_payload(payload: Payload) -> list[bytes]:

@@ -15,6 +15,9 @@ from flobc.adapters.filesystem.formats import (
     decode_payload,
     encode_model,
     encode_payload,
+    get_block_name,
+    get_model_name,
+    get_payload_name,
 )
 from flobc.errors import DataError, RemoteProtocolError
 from flobc.ports.payloads import Payload
@@ -30,7 +33,7 @@ class FilePayloads:
         self._directory = directory
 
     def _path(self, update: bytes) -> Path:
-        return self._directory / f"{update.hex()}.payload"
+        return self._directory / get_payload_name(update)
 
     def put(self, update: bytes, payload: Payload) -> None:
         """Keep a payload."""
@@ -58,7 +61,7 @@ class FileModels:
         self._directory = directory
 
     def _path(self, digest: bytes) -> Path:
-        return self._directory / f"{digest.hex()}.model"
+        return self._directory / get_model_name(digest)
 
     def put(self, digest: bytes, model: NDArray[np.int32]) -> None:
         """Keep a model."""
@@ -78,7 +81,7 @@ class FileModels:
 
 def get_block_path(directory: Path, height: int) -> Path:
     """Return where the block of a height lies."""
-    return directory / f"{height:08d}.block"
+    return directory / get_block_name(height)
 
 
 def read_block(directory: Path, height: int) -> Block | None:

@@ -23,7 +23,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flobc.adapters.filesystem.formats import decode_block, decode_model, decode_payload
+from flobc.adapters.filesystem.formats import (
+    decode_block,
+    decode_model,
+    decode_payload,
+    get_block_name,
+    get_model_name,
+    get_payload_name,
+)
 from flobc.adapters.filesystem.log import LogReader
 from flobc.composition.archive.genesis import require_usable
 from flobc.errors import DataError, RemoteProtocolError
@@ -41,17 +48,17 @@ _ZIP_ERRORS = (zipfile.BadZipFile, OSError, EOFError, RuntimeError, ValueError, 
 
 def get_block_entry(height: int) -> str:
     """Return the name of a block's entry."""
-    return f"blocks/{height:08d}.block"
+    return f"blocks/{get_block_name(height)}"
 
 
 def get_payload_entry(update: bytes) -> str:
     """Return the name of a payload's entry."""
-    return f"payloads/{update.hex()}.payload"
+    return f"payloads/{get_payload_name(update)}"
 
 
 def get_model_entry(digest: bytes) -> str:
     """Return the name of a model's entry."""
-    return f"models/{digest.hex()}.model"
+    return f"models/{get_model_name(digest)}"
 
 
 class ExportArchive:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,12 @@ from flobc.composition.verification.blocks import require_body
 from flobc.composition.verification.light import LightClient
 from flobc.composition.verification.models import ModelReplay, load_model
 from flobc.errors import DataError, UsageError, VerificationError
+from flobc.learning.layout import list_places
 from flobc.ports.archive import ChainArchive
 from flobc.protocol.chain.block import Block, Header, compute_header_digest
 from flobc.protocol.encoding import encode
 from flobc.protocol.messages import Seal
-from flobc.protocol.params import Genesis, ModelSpec, get_chain_id, get_quorum
+from flobc.protocol.params import Genesis, get_chain_id, get_quorum
 from flobc.runtime.aggregation import UpdateEngine
 
 Model = NDArray[np.int32]
@@ -123,22 +123,10 @@ def _load_certified(archive: ChainArchive, height: int) -> Block:
 def _split_tensors(genesis: Genesis, model: Model) -> dict[str, NDArray[np.float32]]:
     """Return the float32 view by tensor."""
     view = UpdateEngine(genesis).grid.to_float(model)
-    return {name: view[start:stop].reshape(shape) for name, shape, start, stop in _list_places(genesis.model)}
-
-
-def _list_places(spec: ModelSpec) -> list[tuple[str, tuple[int, ...], int, int]]:
-    """Return name, shape and coordinates [start, stop) of every tensor of the vector."""
-    places, start = [], 0
-    for tensor in spec.tensors:
-        if tensor.kind != "frozen":
-            stop = start + math.prod(tensor.shape)
-            places.append((tensor.name, tensor.shape, start, stop))
-            start = stop
-    return places
+    return {tensor.name: view[start:stop].reshape(tensor.shape) for tensor, start, stop in list_places(genesis.model)}
 
 
 def _build_manifest(genesis: Genesis, block: Block | None, model: Model) -> dict[str, Any]:
-    places = {name: (start, stop) for name, _, start, stop in _list_places(genesis.model)}
     return {
         "format": "flobc-model",
         "version": 1,
@@ -159,13 +147,12 @@ def _build_manifest(genesis: Genesis, block: Block | None, model: Model) -> dict
                 "shape": list(tensor.shape),
                 "dtype": tensor.dtype,
                 "kind": tensor.kind,
-                "coordinates": list(places[tensor.name]),
+                "coordinates": [start, stop],
                 "fraction_bits": tensor.fraction_bits,
                 "lo": tensor.lo,
                 "hi": tensor.hi,
             }
-            for tensor in genesis.model.tensors
-            if tensor.kind != "frozen"
+            for tensor, start, stop in list_places(genesis.model)
         ],
         "omitted_frozen_tensors": [tensor.name for tensor in genesis.model.tensors if tensor.kind == "frozen"],
         "how_to_check": list(HOW_TO_CHECK),
