@@ -11,10 +11,9 @@ from typing import Any, TypeVar
 
 from flobc.errors import UsageError
 from flobc.learning.suggest import suggest
+from flobc.protocol.sync.params import UNBOUNDED_STALENESS
 
 Number = TypeVar("Number", int, Decimal)
-PPM = 1_000_000
-UNBOUNDED = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -55,10 +54,13 @@ def heights() -> Kind:
     """A number of heights, or ``unbounded``."""
 
     def parse(given: str) -> int:
-        return UNBOUNDED if given == "unbounded" else whole(0, UNBOUNDED).parse(given)
+        return UNBOUNDED_STALENESS if given == "unbounded" else whole(0, UNBOUNDED_STALENESS).parse(given)
 
     return Kind(
-        "N", "a whole number or unbounded", parse, lambda value: "unbounded" if value == UNBOUNDED else str(value)
+        "N",
+        "a whole number or unbounded",
+        parse,
+        lambda value: "unbounded" if value == UNBOUNDED_STALENESS else str(value),
     )
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flobc.cli import kinds
-from flobc.cli.kinds import PPM, Kind
+from flobc.cli.kinds import Kind
+from flobc.protocol.bounds import PPM
 from flobc.protocol.sync.params import SCHEMES
 from flobc.protocol.trust.params import POLICIES
 
@@ -65,7 +66,7 @@ FEDERATION = (
         "--sharding",
         "sharding",
         kinds.text("SCHEME", check_scheme),
-        "how training data is dealt out: iid, dirichlet:0.5, label:2 or quantity:0.5",
+        "how training data is dealt out: iid, shared (all to everybody), dirichlet:0.5, label:2 or quantity:0.5",
     ),
 )
 CHAIN = (

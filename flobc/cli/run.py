@@ -20,11 +20,12 @@ from flobc.composition.embedded import build_attacks
 from flobc.composition.presets import get_preset
 from flobc.composition.run_directory import (
     find_holder,
-    has_room,
     is_run_directory,
     load_genesis,
     load_height,
     load_settings,
+    validate_room,
+    validate_unused,
 )
 from flobc.composition.runner import RunResult, run
 from flobc.composition.settings import RunSettings, build_train_settings, validate_settings
@@ -79,14 +80,9 @@ def build_plan(given: Given, directory: str | None, *, anew: bool, talk: Talk) -
         raise UsageError("--dir must be a path, not ''.")
     root = Path(directory).expanduser().absolute()
     check_run_place(root)
-    holder = find_holder(root)
-    if holder is not None:
-        raise UsageError(
-            f"Another run (process {holder}) is using {root}; wait for it, stop it, or choose another --dir."
-        )
+    validate_unused(root)
     if not is_run_directory(root):
-        if not has_room(root):
-            raise UsageError(f"The directory {root} is not empty and holds no run; choose another --dir.")
+        validate_room(root)
         return Plan(fresh, root)
     if anew:
         return Plan(fresh, root, aside=True)

@@ -12,6 +12,7 @@ from flobc.cli.output import print_fields, print_json, print_table, show_share
 from flobc.composition.reports import describe_block
 from flobc.composition.run_directory import find_holder, is_run_directory, load_settings
 from flobc.errors import DataError
+from flobc.protocol.bounds import PPM
 from flobc.protocol.params import Genesis, get_chain_id, get_quorum
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def describe_genesis(genesis: Genesis) -> dict[str, object]:
         "validators": len(genesis.validators),
         "quorum": get_quorum(len(genesis.validators)),
         "sync": params.sync.scheme,
-        "majority_ratio": params.sync.majority_ratio_ppm / kinds.PPM,
+        "majority_ratio": params.sync.majority_ratio_ppm / PPM,
         "period_s": params.sync.period_ms / 1000,
         "trust": params.trust.policy,
         "aggregator": params.aggregation.rule,

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 
 from flobc.composition.genesis import Federation, Shards
 from flobc.composition.reports import Observer, RoundReport, TestReport, build_trainer_reports
 from flobc.composition.settings import RunSettings, describe_fault_tolerance
+from flobc.composition.stores import Stores
 from flobc.errors import FlobcError, UsageError
 from flobc.learning.attacks import Attack, parse_attack
 from flobc.learning.determinism import single_threaded
 from flobc.learning.task import Evaluation
 from flobc.numerics.parallel import available_cores, run_inline
-from flobc.ports.blocks import BlockStore
-from flobc.ports.models import ModelStore
-from flobc.ports.payloads import Payload, PayloadStore
-from flobc.ports.records import RecordLog
+from flobc.ports.payloads import Payload
 from flobc.ports.scheduler import Scheduler
-from flobc.ports.seals import SealStore
 from flobc.protocol.consensus.state import ChainState, build_initial_state, build_round_view
 from flobc.protocol.messages import UpdateHeader, compute_update_id, verify_message
 from flobc.protocol.params import SCORE_ONE
@@ -30,8 +26,11 @@ from flobc.runtime.assembly import is_complete
 from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine
 from flobc.runtime.follower import ChainFollower
+from flobc.runtime.ledger_node import LedgerNode
+from flobc.runtime.memory import keep_freed_memory
 from flobc.runtime.scheduling import VirtualScheduler, WallScheduler
-from flobc.runtime.trainer_node import TrainerNode, TrainerParts, derive_seed
+from flobc.runtime.seeds import derive_seed
+from flobc.runtime.trainer_node import TrainerNode, TrainerParts
 from flobc.runtime.validator_node import ValidatorNode, ValidatorParts
 
 NETWORK_MS = 5
@@ -42,19 +41,10 @@ KEPT_MODELS = 8
 """How many models of the staleness window stay in the store."""
 
 
-@dataclass(frozen=True)
-class Stores:
-    """Where an embedded run keeps everything."""
-
-    log: RecordLog
-    payloads: PayloadStore
-    models: ModelStore
-    blocks: BlockStore
-    seals: SealStore
-
-
 def build_executor(workers: int) -> ThreadPoolExecutor:
     """Return the workers: one per core unless a number is given, each computing on its own thread alone."""
+
+    keep_freed_memory()
 
     def prepare() -> None:
         single_threaded()
@@ -107,10 +97,12 @@ class EmbeddedRun:
         self.tests: dict[int, TestReport] = {}
         if stores.models.get(federation.genesis.initial_model) is None:
             stores.models.put(federation.genesis.initial_model, federation.initial_model)
+        self._ledger = LedgerNode(stores.blocks)
         self._engine = LearningEngine(federation.task, federation.genesis, stores.models, stores.payloads)
         self._follower = ChainFollower(stores.log, build_initial_state(federation.genesis), self._record_block)
         self._follower.catch_up()
         self._follower.on_commit = self._on_commit
+        self._follower.on_refused = self._on_refused
         self._validators = [self._build_validator(index) for index in range(settings.validators)]
         self._trainers = [self._build_trainer(index) for index in range(settings.trainers)]
         self._restore_updates()
@@ -188,10 +180,13 @@ class EmbeddedRun:
             self._deliver(header)
 
     def _step_all(self) -> None:
-        """Let every node do what it owes until nobody has anything left that moves the chain."""
-        while any(node.step() for node in self._validators):
+        """Let every node do what it owes until nobody has anything left that moves the chain.
+
+        With the last block the run is over: nobody begins work whose result nobody would wait for.
+        """
+        while self.state.height < self._rounds and any(node.step() for node in self._validators):
             pass
-        for trainer in self._trainers:
+        for trainer in self._trainers if self.state.height < self._rounds else ():
             trainer.step()
 
     def _publish(self, payload: Payload) -> None:
@@ -223,10 +218,12 @@ class EmbeddedRun:
         )
 
     def _record_block(self, state: ChainState) -> None:
-        """Append the new head to the ledger's store; a block that is already there is the same block."""
         self._models[state.height] = state.head.header.model
-        if state.height > self._stores.blocks.height:
-            self._stores.blocks.append(state.head)
+        self._ledger.step(state)
+
+    def _on_refused(self, record: bytes) -> None:
+        for validator in self._validators:
+            validator.on_refused(record)
 
     def _on_commit(self, state: ChainState) -> None:
         self._record_block(state)

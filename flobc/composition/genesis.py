@@ -14,7 +14,7 @@ from flobc.learning.shards import parse_scheme, split_examples
 from flobc.learning.task import DataSource, Examples, Task, TrainSettings
 from flobc.protocol.identity import Identity
 from flobc.protocol.params import PROTOCOL_VERSION, Genesis
-from flobc.runtime.trainer_node import derive_seed
+from flobc.runtime.seeds import derive_seed
 
 
 @dataclass(frozen=True)

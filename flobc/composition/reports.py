@@ -7,7 +7,9 @@ from typing import Protocol
 
 from flobc.protocol.chain.block import Block, Decision, Reason, compute_header_digest
 from flobc.protocol.consensus.state import ChainState
+from flobc.protocol.params import SCORE_ONE
 from flobc.protocol.trust.policies import effective_trust
+from flobc.protocol.trust.weights import WEIGHT_ONE
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,9 @@ def build_trainer_reports(
                 index=names.get(key, -1),
                 key=key,
                 trust_share=shares[key],
-                score=None if found is None else found.score / 1e6,
+                score=None if found is None else found.score / SCORE_ONE,
                 outcome=describe_outcome(found),
-                weight_share=0.0 if found is None else found.weight / 2**20,
+                weight_share=0.0 if found is None else found.weight / WEIGHT_ONE,
                 attack=attackers.get(key),
             )
         )
@@ -136,8 +138,8 @@ def describe_block(block: Block) -> dict[str, object]:
         "state_digest": header.state.hex(),
         "closing": header.closing.name.lower(),
         "closing_position": header.closing_position,
-        "loss": None if header.loss is None else header.loss / 1e6,
-        "accuracy": None if header.accuracy is None else header.accuracy / 1e6,
+        "loss": None if header.loss is None else header.loss / SCORE_ONE,
+        "accuracy": None if header.accuracy is None else header.accuracy / SCORE_ONE,
         "seals": len(block.certificate),
         "accepted": [describe_decision(item) for item in block.accepted],
         "rejected": [describe_decision(item) for item in block.rejected],
@@ -157,8 +159,8 @@ def describe_decision(decision: Decision) -> dict[str, object]:
         "trainer": decision.trainer.hex(),
         "base_height": decision.base_height,
         "k": decision.k,
-        "score": decision.score / 1e6,
+        "score": decision.score / SCORE_ONE,
         "reason": describe_outcome(decision),
         "staleness": decision.staleness,
-        "weight": decision.weight / 2**20,
+        "weight": decision.weight / WEIGHT_ONE,
     }

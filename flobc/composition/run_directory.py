@@ -15,45 +15,21 @@ import dataclasses
 import fcntl
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from flobc.adapters.filesystem import (
-    FileBlocks,
-    FileLog,
-    FileModels,
-    FilePayloads,
-    FileSeals,
-    remove_unfinished,
-    write_atomically,
-)
+from flobc.adapters.filesystem import write_atomically
 from flobc.adapters.filesystem.stores import list_block_heights
 from flobc.composition.reports import TestReport
 from flobc.composition.settings import RunSettings
 from flobc.errors import DataError, RemoteProtocolError, UsageError
-from flobc.protocol.consensus.state import build_initial_state
 from flobc.protocol.encoding import decode, encode
 from flobc.protocol.params import ChainParams, Genesis
 
 MARKER = "settings.json"
 TESTS = "rounds.jsonl"
-STORES = ("payloads", "models", "blocks", "seals")
 HALF_MADE = (".genesis.", f".{MARKER}.", "genesis", "lock")
 """What names begin with that a run leaves when it is killed while its directory is made."""
-
-
-@dataclass(frozen=True)
-class RunFiles:
-    """The open stores of one run directory."""
-
-    root: Path
-    genesis: Genesis
-    log: FileLog
-    payloads: FilePayloads
-    models: FileModels
-    blocks: FileBlocks
-    seals: FileSeals
 
 
 def is_run_directory(root: Path) -> bool:
@@ -73,9 +49,7 @@ def lock_directory(root: Path) -> IO[str]:
         file.seek(0)
         holder = file.read().strip() or "unknown"
         file.close()
-        raise UsageError(
-            f"Another run (process {holder}) is using {root}; wait for it, stop it, or choose another --dir."
-        ) from error
+        raise _build_in_use_error(root, holder) from error
     file.seek(0)
     file.truncate()
     file.write(str(os.getpid()))
@@ -97,9 +71,24 @@ def find_holder(root: Path) -> int | None:
     return None
 
 
-def has_room(root: Path) -> bool:
-    """Return whether a new run may be made there: no such directory, or none but the start of one in it."""
-    return not root.exists() or all(item.name.startswith(HALF_MADE) for item in root.iterdir())
+def validate_unused(root: Path) -> None:
+    """Check that no process runs in the directory. **Raises** UsageError."""
+    holder = find_holder(root)
+    if holder is not None:
+        raise _build_in_use_error(root, str(holder))
+
+
+def _build_in_use_error(root: Path, holder: str) -> UsageError:
+    return UsageError(f"Another run (process {holder}) is using {root}; wait for it, stop it, or choose another --dir.")
+
+
+def validate_room(root: Path) -> None:
+    """Check that a new run may be made there: no such directory, or none but the start of one in it.
+
+    **Raises** UsageError when the directory holds something else.
+    """
+    if root.exists() and not all(item.name.startswith(HALF_MADE) for item in root.iterdir()):
+        raise UsageError(f"The directory {root} is not empty and holds no run; choose another --dir.")
 
 
 def create_run_directory(root: Path, settings: RunSettings, genesis: Genesis) -> None:
@@ -107,8 +96,7 @@ def create_run_directory(root: Path, settings: RunSettings, genesis: Genesis) ->
 
     **Raises** UsageError when the directory holds something else.
     """
-    if not has_room(root):
-        raise UsageError(f"The directory {root} is not empty and holds no run; choose another --dir.")
+    validate_room(root)
     write_atomically(root / "genesis", [encode(genesis)])
     save_settings(root, settings)
 
@@ -142,34 +130,13 @@ def load_tests(root: Path) -> dict[int, TestReport]:
 
 
 def load_genesis(root: Path) -> Genesis:
-    """Return the genesis of a run. **Raises** DataError when it is not there or damaged."""
-    try:
-        return decode(Genesis, (root / "genesis").read_bytes())
-    except FileNotFoundError as error:
-        raise DataError(f"There is no run in {root}; start one with: flobc run --dir {root}") from error
-    except (RemoteProtocolError, OSError) as error:
-        raise DataError(f"The genesis in {root} is damaged ({error}); restore it from a copy or an export.") from error
-
-
-def open_run_directory(root: Path, *, writable: bool) -> RunFiles:
-    """Open a run's stores; to write, the directory must be locked.
-
-    **Raises** DataError when the directory is not a run or is damaged.
-    """
+    """Return the genesis of a run. **Raises** DataError when no run is there or it is damaged."""
     if not is_run_directory(root):
         raise DataError(f"There is no run in {root}; start one with: flobc run --dir {root}")
-    genesis = load_genesis(root)
-    for name in (".", *STORES) if writable else ():
-        remove_unfinished(root / name)
-    return RunFiles(
-        root=root,
-        genesis=genesis,
-        log=FileLog(root / "log", writable=writable),
-        payloads=FilePayloads(root / "payloads"),
-        models=FileModels(root / "models"),
-        blocks=FileBlocks(root / "blocks", build_initial_state(genesis).head_digest),
-        seals=FileSeals(root / "seals"),
-    )
+    try:
+        return decode(Genesis, (root / "genesis").read_bytes())
+    except (RemoteProtocolError, OSError) as error:
+        raise DataError(f"The genesis in {root} is damaged ({error}); restore it from a copy or an export.") from error
 
 
 def settings_to_json(settings: RunSettings) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flobc.adapters.memory import MemoryBlocks, MemoryLog, MemoryModels, MemoryPayloads, MemorySeals
-from flobc.composition.embedded import EmbeddedRun, Stores
+from flobc.composition.embedded import EmbeddedRun
 from flobc.composition.genesis import Federation, build_federation, build_shards
 from flobc.composition.presets import get_preset
 from flobc.composition.reports import Observer, RoundReport, SilentObserver, TestReport, get_trust_shares
@@ -22,16 +21,16 @@ from flobc.composition.run_directory import (
     load_settings,
     load_tests,
     lock_directory,
-    open_run_directory,
     save_settings,
 )
 from flobc.composition.settings import RunSettings, validate_settings
+from flobc.composition.stores import Stores, build_memory_stores, open_file_stores
 from flobc.errors import UsageError
 from flobc.learning.device import set_device
 from flobc.learning.task import Task
 from flobc.learning.tasks import get_task
 from flobc.protocol.chain.block import Block
-from flobc.protocol.consensus.state import ChainState, build_initial_state
+from flobc.protocol.consensus.state import ChainState
 
 
 @dataclass(frozen=True)
@@ -132,8 +131,7 @@ def open_stores(root: Path | None, settings: RunSettings, federation: Federation
     **Raises** UsageError when the directory holds a run with another genesis, or is in use.
     """
     if root is None:
-        head = build_initial_state(federation.genesis).head_digest
-        yield Stores(MemoryLog(), MemoryPayloads(), MemoryModels(), MemoryBlocks(head), MemorySeals())
+        yield build_memory_stores(federation.genesis)
         return
     root.mkdir(parents=True, exist_ok=True)
     with lock_directory(root):
@@ -146,9 +144,5 @@ def open_stores(root: Path | None, settings: RunSettings, federation: Federation
             )
         elif load_settings(root, settings.params) != settings:
             save_settings(root, settings)
-        files = open_run_directory(root, writable=True)
-        try:
-            yield Stores(files.log, files.payloads, files.models, files.blocks, files.seals)
-        finally:
-            files.log.sync()
-            files.log.close()
+        with open_file_stores(root, federation.genesis) as stores:
+            yield stores

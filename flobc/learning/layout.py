@@ -8,11 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flobc.learning.task import ModelInfo, TensorInfo
-from flobc.numerics.fixed_point import Grid, Segment
+from flobc.numerics.fixed_point import INT32_MAX, INT32_MIN, Grid, Segment
 from flobc.protocol.merkle import merkle_root
 from flobc.protocol.params import ModelSpec, TensorSpec
-
-INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 
 
 def _bound(value: float | None, fraction_bits: int, default: int) -> int:

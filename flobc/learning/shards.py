@@ -23,18 +23,19 @@ from flobc.errors import UsageError
 from flobc.learning.suggest import suggest
 from flobc.learning.task import Examples, Indices
 
-_NAMES = ("iid", "dirichlet", "label", "quantity")
+_NAMES = ("iid", "shared", "dirichlet", "label", "quantity")
+_PLAIN = ("iid", "shared")
 
 
 @dataclass(frozen=True)
 class ShardScheme:
-    """A scheme and its parameter: alpha, or the number of labels per party; 0 for ``iid``."""
+    """A scheme and its parameter: alpha, or the number of labels per party; 0 where there is none."""
 
     name: str
     parameter: float = 0.0
 
     def __str__(self) -> str:
-        return self.name if self.name == "iid" else f"{self.name}:{self.parameter:g}"
+        return self.name if self.name in _PLAIN else f"{self.name}:{self.parameter:g}"
 
 
 def parse_scheme(text: str) -> ShardScheme:
@@ -45,9 +46,9 @@ def parse_scheme(text: str) -> ShardScheme:
     name, colon, argument = text.partition(":")
     if name not in _NAMES:
         raise UsageError(f"There is no shard scheme {name!r}{suggest(name, _NAMES)} Use one of {', '.join(_NAMES)}.")
-    if name == "iid":
+    if name in _PLAIN:
         if colon:
-            raise UsageError(f"The shard scheme iid takes no parameter, but got {argument!r}.")
+            raise UsageError(f"The shard scheme {name} takes no parameter, but got {argument!r}.")
         return ShardScheme(name)
     try:
         parameter = float(argument)
@@ -61,12 +62,14 @@ def parse_scheme(text: str) -> ShardScheme:
 
 
 def assign_indices(labels: npt.NDArray[Any], parties: int, scheme: ShardScheme, seed: int) -> list[Indices]:
-    """Assign every example to exactly one party; nobody goes without.
+    """Assign every example to exactly one party, or under ``shared`` to all of them; nobody goes without.
 
     **Raises**: :class:`UsageError` for fewer examples than parties, or too few places for all labels.
     """
     if parties < 1 or parties > len(labels):
         raise UsageError(f"Cannot divide {len(labels)} examples among {parties} parties; each needs at least one.")
+    if scheme.name == "shared":
+        return [np.arange(len(labels))] * parties
     rng = np.random.Generator(np.random.PCG64(seed))
     if scheme.name == "dirichlet":
         shards = _assign_dirichlet(labels, parties, scheme.parameter, rng)

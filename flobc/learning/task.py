@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from flobc.errors import DataError, UsageError
+from flobc.protocol.params import TensorKind
 
 Vector = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
 
-TensorKind = Literal["train", "buffer", "frozen"]
 OptimizerName = Literal["sgd", "adam"]
 
 

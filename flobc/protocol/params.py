@@ -7,6 +7,7 @@ params are on different chains by construction.
 from __future__ import annotations
 
 import dataclasses
+from math import prod
 from typing import Literal
 
 from flobc.errors import RemoteProtocolError, UsageError
@@ -18,6 +19,13 @@ from flobc.protocol.trust.params import TrustParams, validate_trust_params
 from flobc.protocol.trust.weights import WeightParams, validate_weight_params
 
 PROTOCOL_VERSION = 1
+CODECS = ("float32", "int16", "int8")
+RULES = ("weighted_mean", "median", "trimmed_mean", "krum", "multi_krum")
+MAX_FRACTION_BITS = 30
+MAX_PROBE_SHIFT = 30
+"""An update is below 2^30 grid units, so a larger shift leaves nothing of it; from 64 on machines disagree."""
+MAX_VOTES_PER_BATCH = 512
+"""A full batch with a header for every vote takes about half of a log record (WIRE-11)."""
 SCORE_ONE = 1_000_000
 """Scores, losses and accuracies are integers in units of 1e-6."""
 _MAX_U32 = 2**32 - 1
@@ -156,8 +164,7 @@ def validate_genesis(genesis: Genesis) -> None:
             f"This genesis is of protocol version {genesis.version}, but this program speaks version "
             f"{PROTOCOL_VERSION}; use the release that made it."
         )
-    if genesis.model.size < 1 or genesis.model.chunk_size < 1:
-        raise UsageError("The model has no coordinates or its chunk size is 0; give it at least one trainable tensor.")
+    _validate_model(genesis.model)
     _validate_members(genesis)
     _validate_admission(genesis)
     validate_chain_params(genesis.params)
@@ -173,12 +180,32 @@ def validate_chain_params(params: ChainParams) -> None:
     require_int("scoring.score_step", scoring.score_step, 1, SCORE_ONE, "what scores are rounded to, in 1e-6")
     require_int("scoring.accept_tolerance", scoring.accept_tolerance, 0, SCORE_ONE, "largest harm, in 1e-6")
     require_int("scoring.loss_floor", scoring.loss_floor, 1, _MAX_U32, "least unit of losses, in 1e-6")
+    require_int("scoring.probe_shift", scoring.probe_shift, 0, MAX_PROBE_SHIFT, "halvings of a scored update")
+    require_choice("aggregation.rule", aggregation.rule, RULES)
+    require_choice("codec", params.codec, CODECS)
     require_int("aggregation.byzantine_ppm", aggregation.byzantine_ppm, 0, PPM, "share of attackers to bear")
-    require_int("aggregation.trim_ppm", aggregation.trim_ppm, 0, PPM, "share cut off at each end")
+    require_int("aggregation.trim_ppm", aggregation.trim_ppm, 0, PPM // 2 - 1, "share cut off at each end")
+    require_int("aggregation.selected", aggregation.selected, 0, _MAX_U32, "updates that multi_krum averages")
+    require_int("aggregation.norm_cap", aggregation.norm_cap, 0, 2**64 - 1, "largest norm in the first round")
     require_int("aggregation.norm_factor_ppm", aggregation.norm_factor_ppm, 0, _MAX_U32, "bound over median norm")
     require_choice("admission.mode", admission.mode, ("allowlist", "invite", "open"))
     require_int("admission.max_trainers", admission.max_trainers, 1, _MAX_U32, "most trainers of the chain")
-    require_int("max_votes_per_batch", params.max_votes_per_batch, 1, 2**16 - 1, "most votes in one record")
+    require_int("admission.max_joins_per_block", admission.max_joins_per_block, 0, _MAX_U32, "most joins of a block")
+    require_int("max_votes_per_batch", params.max_votes_per_batch, 1, MAX_VOTES_PER_BATCH, "most votes in one record")
+
+
+def _validate_model(model: ModelSpec) -> None:
+    if model.size < 1 or model.chunk_size < 1:
+        raise UsageError("The model has no coordinates or its chunk size is 0; give it at least one trainable tensor.")
+    held = sum(prod(tensor.shape) for tensor in model.tensors if tensor.kind != "frozen")
+    if held != model.size:
+        raise UsageError(f"The model's tensors have {held} coordinates, not the {model.size} it counts; make it anew.")
+    if model.num_chunks > _MAX_U32:
+        raise UsageError(f"The model has {model.num_chunks} chunks, above {_MAX_U32}; use larger chunks.")
+    for tensor in model.tensors:
+        require_int(f"fraction_bits of {tensor.name!r}", tensor.fraction_bits, 0, MAX_FRACTION_BITS, "the grid's unit")
+        if tensor.lo > tensor.hi:
+            raise UsageError(f"The bounds of {tensor.name!r} are [{tensor.lo}, {tensor.hi}]; put the lower one first.")
 
 
 def _validate_members(genesis: Genesis) -> None:

@@ -14,9 +14,10 @@ from flobc.numerics.codecs import decode_update
 from flobc.numerics.fixed_point import norm
 from flobc.numerics.rules import RuleSpec, apply_rule
 from flobc.ports.payloads import Payload
+from flobc.protocol.bounds import PPM
 from flobc.protocol.chain.block import Body, Decision, Reason
 from flobc.protocol.messages import Fault, UpdateHeader
-from flobc.protocol.params import SCORE_ONE, AggregationParams, Genesis
+from flobc.protocol.params import AggregationParams, Genesis
 
 Model = NDArray[np.int32]
 
@@ -31,7 +32,7 @@ class CheckedPayload:
 
 def build_rule(params: AggregationParams, num_updates: int) -> RuleSpec:
     """Return the aggregation rule for a round with ``num_updates`` used updates."""
-    byzantine = params.byzantine_ppm * num_updates // SCORE_ONE
+    byzantine = params.byzantine_ppm * num_updates // PPM
     return RuleSpec(params.rule, trim_ppm=params.trim_ppm, byzantine=byzantine, selected=params.selected)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
+
+from flobc.protocol.bounds import PPM
+from flobc.runtime.seeds import derive_bits
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,5 @@ class Durations:
 
     def draw(self, mean_ms: int, *labels: object) -> int:
         """Return a duration near ``mean_ms``, the same for the same seed and labels."""
-        text = "/".join([str(self.seed), *map(str, labels)]).encode()
-        fraction_ppm = int.from_bytes(hashlib.sha256(text).digest()[:8], "big") % (2 * self.spread_ppm + 1)
-        return max(1, mean_ms + mean_ms * (fraction_ppm - self.spread_ppm) // 1_000_000)
+        fraction_ppm = derive_bits(self.seed, *labels) % (2 * self.spread_ppm + 1)
+        return max(1, mean_ms + mean_ms * (fraction_ppm - self.spread_ppm) // PPM)

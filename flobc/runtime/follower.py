@@ -14,12 +14,14 @@ from flobc.protocol.consensus.state import ChainState
 class ChainFollower:
     """One chain's state at the end of its log, shared by all nodes of a process.
 
-    ``on_commit`` is called with the state right after each block got its certificate.
+    ``on_commit`` is called with the state right after each block got its certificate, ``on_refused``
+    with each record that changed nothing.
     """
 
     def __init__(self, log: RecordLog, state: ChainState, on_commit: Callable[[ChainState], None]) -> None:
         self._log = log
         self.on_commit = on_commit
+        self.on_refused: Callable[[bytes], None] = lambda _: None
         self.state = state
         self.offset = 0
         self.rejected: Counter[str] = Counter()
@@ -43,6 +45,7 @@ class ChainFollower:
             self.state = apply_record(self.state, record)
         except RemoteProtocolError as error:
             self.rejected[error.rule] += 1
+            self.on_refused(record)
             return
         if self.state.height > height:
             self.on_commit(self.state)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ from flobc.protocol.sync.policies import is_base_allowed
 from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine
 from flobc.runtime.follower import ChainFollower
+from flobc.runtime.seeds import derive_seed
 
 Vector = NDArray[np.float32]
 
@@ -51,12 +51,6 @@ class LocalResult:
     payload: Payload | None
     vector: Vector
     residual: Vector | None
-
-
-def derive_seed(seed: int, *labels: object) -> int:
-    """Return a 63-bit seed that depends on ``seed`` and the labels, and on nothing else."""
-    text = "/".join([str(seed), *map(str, labels)]).encode()
-    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
 
 
 class TrainerNode:

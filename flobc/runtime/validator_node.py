@@ -75,6 +75,10 @@ class ValidatorNode:
         """Take in an update whose whole payload is at hand."""
         self._role = rules.on_payload_complete(self._role, self._state, header)
 
+    def on_refused(self, record: bytes) -> None:
+        """Look at a record that the chain refused: it may convict its sender."""
+        self._role = rules.on_record_refused(self._role, self._state, record)
+
     def on_commit(self) -> None:
         """Open the next round and forget what the new block has settled."""
         self._round_opened_ms = self._parts.scheduler.now_ms

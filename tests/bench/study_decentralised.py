@@ -27,9 +27,9 @@ from flobc.learning.determinism import single_threaded
 from flobc.learning.task import DataSource, Examples, Splits, TrainSettings
 from flobc.learning.tasks import get_task
 from flobc.learning.torch_task import TorchTask
-from flobc.runtime.trainer_node import derive_seed
+from flobc.runtime.seeds import derive_seed
 from tests.bench.study_cells import CellFile, Estimate, Record, estimate_mean, format_columns, judge_bar
-from tests.bench.study_runs import measure_federated
+from tests.bench.study_runs import compute_settings_digest, measure_federated
 
 BAR_POINTS = 0.5
 ROUNDS = 30
@@ -61,13 +61,15 @@ class Cell:
             task=self.task,
             rounds=self.rounds,
             seed=self.seed,
+            sharding="iid",
             training={"epochs": self.epochs, "learning_rate": self.learning_rate},
             data_directory=data,
         )
 
     def describe(self) -> Record:
         """All that the result depends on, as JSON data."""
-        return {"study": "decentralised", **asdict(self)}
+        settings = compute_settings_digest(self.build_settings(None))
+        return {"study": "decentralised", "settings": settings, **asdict(self)}
 
 
 @dataclass(frozen=True)

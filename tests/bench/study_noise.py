@@ -15,12 +15,12 @@ from pathlib import Path
 from flobc.composition.presets import get_preset
 from flobc.composition.settings import RunSettings
 from tests.bench.study_cells import CellFile, Record, estimate_mean, format_columns, judge_bar
-from tests.bench.study_runs import measure_federated
+from tests.bench.study_runs import compute_settings_digest, measure_federated
 
 BAR_POINTS = 0.5
 ROUNDS = 15
 NOISE_STEP = 0.1
-# FLoBC's public demo, 60,000 training digits: tests/bench/README.md says how far the two compare.
+# FLoBC's public demo, 60,000 training digits: docs/benchmarks.md says how far the two compare.
 PUBLISHED_ACCURACY = 98.26
 
 
@@ -51,7 +51,8 @@ class NoiseCell:
 
     def describe(self) -> Record:
         """All that the result depends on, as JSON data."""
-        return {"study": "noise", **asdict(self)}
+        settings = compute_settings_digest(self.build_settings(None))
+        return {"study": "noise", "settings": settings, **asdict(self)}
 
 
 def list_cells(task: str, rounds: int, epochs: int | None, seeds: Sequence[int]) -> list[NoiseCell]:

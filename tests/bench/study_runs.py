@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import Counter
 
 from flobc.composition.reports import RoundReport, SilentObserver
 from flobc.composition.runner import run
-from flobc.composition.settings import RunSettings
+from flobc.composition.settings import RunSettings, build_train_settings, encode_train_settings
 from flobc.learning.task import Task
+from flobc.learning.tasks import get_task
+from flobc.protocol.encoding import encode
 from tests.bench.study_cells import Record
 
 
@@ -20,6 +23,15 @@ class Names(SilentObserver):
 
     def on_round(self, report: RoundReport) -> None:
         self.keys = [trainer.key for trainer in report.trainers]
+
+
+def compute_settings_digest(settings: RunSettings) -> str:
+    """Fingerprint of the consensus params and of the task's settings with their overrides.
+
+    Defaults change between releases; a run with the former ones must not pass for one with the new.
+    """
+    training = build_train_settings(get_task(settings.task).default_settings, settings.training)
+    return hashlib.sha256(encode(settings.params) + encode_train_settings(training).encode()).hexdigest()[:16]
 
 
 def measure_federated(settings: RunSettings, task: Task | None = None) -> Record:

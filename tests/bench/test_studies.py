@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from itertools import pairwise
@@ -16,6 +17,7 @@ from flobc.learning.task import DataSource, TrainSettings
 from flobc.learning.torch_task import _iterate_batches
 from tests.bench import studies, study_decentralised, study_noise
 from tests.bench.study_cells import CellFile, Estimate, estimate_mean, format_columns, judge_bar
+from tests.bench.study_runs import compute_settings_digest
 
 CELL = {"study": "noise", "seed": 1}
 RESULT = {"accuracy": 0.5}
@@ -138,9 +140,22 @@ def test_noise_cells_differ_in_the_noise_alone():
     cells = study_noise.list_cells("mnist", 15, None, (1, 2))
     for quiet, noisy in pairwise(cells[:2]):
         assert {**noisy.describe(), "noise_step": 0.0} == quiet.describe()
+        assert quiet.build_settings(None).params == noisy.build_settings(None).params
     assert cells[1].build_settings(None).attacks == ("noise_step:step=0.1",)
     assert cells[0].build_settings(None).attacks == ()
     assert {cell.build_settings(None).params.sync.scheme for cell in cells} == {"bap"}
+
+
+def test_other_params_or_training_make_another_cell():
+    settings = build_cell().build_settings(None)
+    scoring = dataclasses.replace(settings.params.scoring, probe_shift=settings.params.scoring.probe_shift + 1)
+    others = [
+        dataclasses.replace(settings, params=dataclasses.replace(settings.params, scoring=scoring)),
+        dataclasses.replace(settings, training={**settings.training, "batch_size": 7}),
+    ]
+    digests = {compute_settings_digest(each) for each in (settings, *others)}
+    assert len(digests) == 3
+    assert compute_settings_digest(build_cell(seed=9).build_settings(None)) in digests
 
 
 def test_a_study_counts_what_became_of_the_updates(noise_file):

@@ -26,8 +26,10 @@ from flobc.adapters.filesystem import (
     remove_unfinished,
     write_atomically,
 )
-from flobc.composition.run_directory import lock_directory, open_run_directory
-from flobc.errors import DataError, UsageError
+from flobc.composition.archive import open_archive
+from flobc.composition.run_directory import lock_directory
+from flobc.composition.stores import open_file_stores
+from flobc.errors import UsageError
 from tests.contract.conftest import GENESIS_HEAD
 from tests.contract.test_block_store import build_chain
 from tests.contract.test_payload_store import build_payload, put
@@ -65,17 +67,6 @@ def test_a_torn_tail_is_cut_off_and_written_over(
     log.append(b"next")
     log.close()
     assert path.read_bytes() == whole + frame_record(b"next")
-
-
-def test_reading_alone_leaves_a_torn_tail_as_it_is(tmp_path: Path) -> None:
-    path = tmp_path / "log"
-    content = frame_record(b"one") + b"\0\0\0"
-    path.write_bytes(content)
-    log = FileLog(path, writable=False)
-    assert list(log.read()) == [b"one"]
-    assert path.read_bytes() == content
-    with pytest.raises(DataError, match="opened to read only"):
-        log.append(b"two")
 
 
 @pytest.mark.parametrize("room", range(1, 20))
@@ -126,9 +117,10 @@ def test_opening_a_run_to_write_sweeps_up_what_a_kill_left(small_run: Path) -> N
     parts = [small_run / folder / ".name.1.1.part" for folder in (".", "payloads", "models", "blocks", "seals")]
     for part in parts:
         part.write_bytes(b"half")
-    open_run_directory(small_run, writable=False).log.close()
+    archive = open_archive(small_run)
     assert all(part.exists() for part in parts)
-    open_run_directory(small_run, writable=True).log.close()
+    with open_file_stores(small_run, archive.genesis):
+        pass
     assert not any(part.exists() for part in parts)
 
 

@@ -59,7 +59,7 @@ class AttackedChain(RuleBasedStateMachine):
             scheme,
             policy=policy,
             max_staleness=max_staleness,
-            quota=2,
+            quota=3,
             mode="open",
             max_joins_per_block=2,
             max_trainers=6,
@@ -125,13 +125,16 @@ class AttackedChain(RuleBasedStateMachine):
                 assert closed.locked == compute_model(closed)
                 self.attempt(encode_record(self.chain.build_seal(validator, closed.locked)))
 
-    @rule(score=honest_scores)
-    def play_a_round(self, score):
+    @rule(score=honest_scores, lie=st.sampled_from([None, -SCORE_ONE, SCORE_ONE]), copied=st.booleans())
+    def play_a_round(self, score, lie, copied):
         """Whatever has happened, three honest validators bring the chain one block further."""
         height = self.chain.state.height
         for trainer in range(3):
-            for back, k in ((0, 0), (0, 1), (1, 0)):
-                update = self.chain.update(trainer, base=self.base(back), k=k)
+            for back, k in ((0, 0), (0, 1), (1, 2)):
+                changes = {"payload_root": digest("copied", self.base(back))} if copied else {}
+                update = self.chain.update(trainer, base=self.base(back), k=k, **changes)
+                if lie is not None:
+                    self.attempt_vote(LIAR, update, lie)
                 for validator in HONEST:
                     if self.chain.state.closed is None:
                         self.attempt_vote(validator, update, score)
@@ -142,6 +145,8 @@ class AttackedChain(RuleBasedStateMachine):
                 self.honest_timeouts(set(HONEST))
         assert self.chain.state.closed is not None
         self.honest_readys(HONEST, 3)
+        if lie is not None:
+            self.liar_seals_twice(report=False)
         self.honest_seals(HONEST, 3)
         assert self.chain.state.height == height + 1
 
@@ -180,6 +185,15 @@ class AttackedChain(RuleBasedStateMachine):
         self.attempt(encode_record(truth))
         if report:
             self.attempt(encode_record(self.chain.evidence(truth, lie)))
+
+    @rule(validator=honest, trainer=trainers)
+    def liar_signs_for_others(self, validator, trainer):
+        """WIRE-9: nothing moves."""
+        before = self.chain.state
+        batch = self.chain.build_vote(validator, self.chain.update(trainer, base=self.base(0)))
+        self.attempt_say(batch, self.chain.validators[LIAR])
+        self.attempt(encode_record(batch))
+        assert self.chain.state is before
 
     # Trainers and strangers.
 
@@ -317,6 +331,7 @@ class AttackedChain(RuleBasedStateMachine):
             assert decision.reason is Reason.ACCEPTED or decision.weight == 0
             assert min(scores) <= decision.score <= max(scores)
             assert decision.fault is Fault.NONE
+            assert all(vote.score % 1000 == 0 and abs(vote.score) <= SCORE_ONE for vote in counted.votes)
 
     @invariant()
     def nothing_is_used_twice(self):

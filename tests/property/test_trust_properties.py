@@ -4,8 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flobc.protocol.trust.params import INITIAL_TRUST, TRUST_ONE, TrustParams
-from flobc.protocol.trust.plus import lower_median
-from flobc.protocol.trust.policies import admit, credit, effective_trust
+from flobc.protocol.trust.policies import admit, admit_genesis, credit, effective_trust
 from flobc.protocol.trust.shares import compute_shares
 from flobc.protocol.trust.state import Scored, TrustState
 from tests.support.trust_world import KINDS, key_of, play
@@ -36,7 +35,6 @@ def results_of(draw, trainers, height):
         trainer=draw(st.sampled_from(trainers)),
         base_height=height - staleness,
         score=-1_000_000 if fault else draw(st.integers(-1_000_000, 1_000_000)),
-        staleness=staleness,
         discount=65536 // (1 + staleness),
         fault=fault,
         accepted=accepted,
@@ -165,14 +163,6 @@ def test_largest_remainder(parts, whole):
     assert all(shares[low] <= shares[high] for low, high in itertools.pairwise(ordered) if parts[low] < parts[high])
 
 
-@given(st.lists(st.integers(), min_size=1))
-def test_lower_median_is_the_lower_one(scores):
-    middle = lower_median(scores)
-    assert middle in scores
-    assert sum(score < middle for score in scores) * 2 < len(scores)
-    assert sum(score > middle for score in scores) * 2 <= len(scores)
-
-
 @settings(max_examples=25)
 @given(st.integers(0, 2**32))
 def test_the_default_constants_do_what_the_spec_says(seed):
@@ -185,3 +175,13 @@ def test_the_default_constants_do_what_the_spec_says(seed):
     assert trust["one fault at round 10"] > INITIAL_TRUST * 7 // 10
     assert trust["skewed shard"] > 2 * max(trust["a little noise"], trust["much noise"])
     assert min(trust[f"honest {i}"] for i in (1, 2, 3)) > INITIAL_TRUST * 9 // 10
+
+
+@given(st.sampled_from(["none", "flobc", "flobc_plus"]), st.sets(st.sampled_from(TRAINERS)))
+def test_a_new_chains_trust_is_what_admitting_its_members_in_turn_gives(policy, trainers):
+    """TRUST-5, TRUST-9, TRUST-10."""
+    params = TrustParams(policy=policy)
+    state = TrustState()
+    for trainer in sorted(trainers):
+        state = admit(params, state, trainer, 0, genesis=True)
+    assert admit_genesis(params, sorted(trainers)) == state

@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from examples.numpy_task import task as numpy_task
-from flobc.adapters.memory import MemoryBlocks, MemoryLog, MemoryModels, MemoryPayloads, MemorySeals
-from flobc.composition.embedded import EmbeddedRun, Stores
+from flobc.composition.embedded import EmbeddedRun
 from flobc.composition.genesis import Federation, build_federation, build_shards
 from flobc.composition.reports import Observer, RoundReport, SilentObserver
 from flobc.composition.settings import RunSettings
+from flobc.composition.stores import Stores, build_memory_stores
 from flobc.composition.verification import VerifyReport, verify_chain
 from flobc.learning.task import Task
 from flobc.ports.payloads import Payload
 from flobc.protocol.chain.block import Block, Decision
-from flobc.protocol.consensus.state import ChainState, build_initial_state
+from flobc.protocol.consensus.state import ChainState
 from flobc.protocol.params import Genesis
 from tests.support.dialogue import build_params
 
@@ -38,11 +38,6 @@ def build_settings(scheme: str = "bsp", *, params: dict[str, Any] | None = None,
         workers=2,
     )
     return dataclasses.replace(settings, **changes)
-
-
-def build_memory_stores(genesis: Genesis) -> Stores:
-    head = build_initial_state(genesis).head_digest
-    return Stores(MemoryLog(), MemoryPayloads(), MemoryModels(), MemoryBlocks(head), MemorySeals())
 
 
 class RoundRecorder(SilentObserver):

@@ -7,7 +7,6 @@ Time passes only when a test calls ``expire``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 
 from flobc.errors import RemoteProtocolError
 from flobc.protocol.consensus.machine import apply_record
@@ -61,8 +60,10 @@ class Replica:
     def catch_up(self, until: int | None = None) -> None:
         for record in self.log[self.offset : until]:
             height = self.state.height
-            with suppress(RemoteProtocolError):
+            try:
                 self.state = apply_record(self.state, record)
+            except RemoteProtocolError:
+                self.role = rules.on_record_refused(self.role, self.state, record)
             if self.state.height > height:
                 self.role = rules.forget_old(self.role, self.state)
             self.offset += 1

@@ -70,7 +70,6 @@ def play_round(state: TrustState, height: int, rng: random.Random) -> list[Score
                 key_of(kind),
                 base_height,
                 score,
-                staleness,
                 65536 // (1 + staleness),
                 fault,
                 accepted,

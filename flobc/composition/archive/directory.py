@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flobc.adapters.filesystem import FileModels, FilePayloads, LogReader
-from flobc.adapters.filesystem.stores import list_block_heights, read_block
+from flobc.adapters.filesystem.stores import read_block
 from flobc.composition.archive.genesis import require_usable
-from flobc.composition.run_directory import is_run_directory, load_genesis, load_tests
+from flobc.composition.run_directory import load_genesis, load_height, load_tests
 from flobc.errors import DataError
 from flobc.ports.payloads import Payload
 from flobc.protocol.chain.block import Block
@@ -28,12 +28,10 @@ class DirectoryArchive:
     """
 
     def __init__(self, root: Path) -> None:
-        if not is_run_directory(root):
-            raise DataError(f"There is no run in {root}; start one with: flobc run --dir {root}")
         self.name = str(root)
         self.genesis = require_usable(load_genesis(root), self.name)
         self._root = root
-        self.height = max(list_block_heights(root / "blocks"), default=0)
+        self.height = load_height(root)
         log = root / "log"
         self._log_bytes = log.stat().st_size if log.exists() else 0
         self.torn_bytes = 0

@@ -114,7 +114,7 @@ def _load_certified(archive: ChainArchive, height: int) -> Block:
     if block is None:
         raise DataError(f"The block of height {height} is not held in {archive.name}; rebuild it from the log.")
     if (block.header.chain, block.height) != (get_chain_id(archive.genesis), height):
-        raise VerificationError(height, "CHAIN-5", "the block in this place is another chain's or height's")
+        raise VerificationError(height, "CHAIN-8", "the block in this place is another chain's or height's")
     LightClient(archive.genesis).require_certified(block.header, block.certificate)
     require_body(block)
     return block

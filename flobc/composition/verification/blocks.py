@@ -5,16 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 from flobc.errors import VerificationError
-from flobc.protocol.chain.block import Block, Header, find_body_defect
-
-BLOCK_VERSION = 1
+from flobc.protocol.chain.block import BLOCK_VERSION, Block, Header, find_body_defect
 
 
 def require_body(block: Block) -> None:
     """Check that the body is what the header commits to and what trainers signed. **Raises** VerificationError."""
     if block.version != BLOCK_VERSION:
         raise VerificationError(
-            block.height, "CHAIN-5", f"the block is of version {block.version}, not {BLOCK_VERSION}"
+            block.height, "CHAIN-8", f"the block is of version {block.version}, not {BLOCK_VERSION}"
         )
     defect = find_body_defect(block.header, block.body)
     if defect is not None:

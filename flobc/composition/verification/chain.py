@@ -160,10 +160,10 @@ class _Verification:
             return None
         if self._stored is not None and self._stored.height == height:
             return self._stored
-        with damage_breaks(height, "CHAIN-5"):
+        with damage_breaks(height, "CHAIN-8"):
             block = self._archive.block(height)
         if block is None:
-            raise VerificationError(height, "CHAIN-5", "the block is missing while later ones are stored")
+            raise VerificationError(height, "CHAIN-8", "the block is missing while later ones are stored")
         self._light.accept(block.header, block.certificate)
         require_body(block)
         self._stored = block

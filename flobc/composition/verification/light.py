@@ -1,4 +1,4 @@
-"""What can be known of a chain from its genesis keys and headers alone, without its log (CHAIN-5, CHAIN-6)."""
+"""What can be known of a chain from its genesis keys and headers alone, without its log (CHAIN-6, CHAIN-8)."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class LightClient:
                 height, "CHAIN-1", f"the block is of chain {header.chain.hex()[:12]}, not {self.head.chain.hex()[:12]}"
             )
         if header.height != height:
-            raise VerificationError(height, "CHAIN-5", f"the block in this place says it is of height {header.height}")
+            raise VerificationError(height, "CHAIN-8", f"the block in this place says it is of height {header.height}")
         if header.parent != self.head_digest:
             raise VerificationError(
                 height,
-                "CHAIN-5",
+                "CHAIN-8",
                 f"the block names parent {header.parent.hex()[:12]}, but block {height - 1} "
                 f"is {self.head_digest.hex()[:12]}",
             )

@@ -1,4 +1,4 @@
-"""Blocks: header, certificate and body, and the checks that need only the genesis keys (CHAIN-5..CHAIN-8)."""
+"""Blocks: header, certificate and body, and the checks that need only the genesis keys (CHAIN-6..CHAIN-8)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from flobc.protocol.merkle import merkle_root
 from flobc.protocol.messages import Evidence, Fault, Seal, UpdateHeader, compute_update_id, verify_message
 
 NO_DIGEST = bytes(32)
+BLOCK_VERSION = 1
+"""The form of stored and exported blocks (CHAIN-8)."""
 
 
 class Reason(enum.IntEnum):
@@ -106,7 +108,7 @@ class Block:
     header: Header
     certificate: tuple[Seal, ...]
     body: Body
-    version: U8 = 1
+    version: U8 = BLOCK_VERSION
 
     @property
     def height(self) -> int:

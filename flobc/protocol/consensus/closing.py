@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from flobc.protocol.bounds import PPM
 from flobc.protocol.chain.block import (
     NO_DIGEST,
     Body,
@@ -27,20 +28,15 @@ from flobc.protocol.consensus.state import (
     is_decided,
 )
 from flobc.protocol.encoding import compute_digest
+from flobc.protocol.median import compute_lower_median
 from flobc.protocol.messages import Fault
 from flobc.protocol.params import SCORE_ONE
 from flobc.protocol.sync.policies import Close, compute_discount, decide, is_base_allowed
 from flobc.protocol.trust.policies import credit, effective_trust
 from flobc.protocol.trust.state import Scored
-from flobc.protocol.trust.weights import Submission, compute_weights
+from flobc.protocol.trust.weights import Standing, compute_weights
 
-PPM = 1_000_000
 MAX_NORM = 2**64 - 1
-
-
-def compute_lower_median(values: list[int]) -> int:
-    """Return the median of a non-empty list; of an even count the lower one (ROUND-10)."""
-    return sorted(values)[(len(values) - 1) // 2]
 
 
 def close_if_due(state: ChainState) -> ChainState:
@@ -108,7 +104,7 @@ def _decide_updates(state: ChainState) -> list[tuple[Decision, PendingUpdate]]:
     core = state.core
     decided = sorted(
         ((update, item) for update, item in core.pending.items() if is_decided(state, item)),
-        key=lambda pair: (pair[1].position, pair[0]),
+        key=lambda pair: (pair[1].position, pair[1].place),
     )
     decisions = []
     for update, item in decided:
@@ -145,8 +141,8 @@ def _weigh(state: ChainState, judged: list[tuple[Decision, PendingUpdate]]) -> l
     examples = {decision.trainer: item.header.num_examples for decision, item in used}
     weights = compute_weights(
         state.params.weights,
-        [Submission(item.trainer, trust[item.trainer], examples[item.trainer], duplicate=False) for item, _ in used],
-        [(trust[key], examples.get(key, core.trainers[key].num_examples)) for key in active],
+        [Standing(trust[item.trainer], examples[item.trainer]) for item, _ in used],
+        [Standing(trust[key], examples.get(key, core.trainers[key].num_examples)) for key in active],
     )
     by_update = {decision.update: weight for (decision, _), weight in zip(used, weights, strict=True)}
     return [replace(decision, weight=by_update.get(decision.update, 0)) for decision, _ in judged]
@@ -160,7 +156,6 @@ def _credit_trust(state: ChainState, decisions: list[Decision], height: int) -> 
             trainer=item.trainer,
             base_height=item.base_height,
             score=item.score,
-            staleness=item.staleness,
             discount=item.discount,
             fault=item.reason is Reason.FAULT,
             accepted=item.reason not in (Reason.FAULT, Reason.LOW_SCORE),
@@ -170,7 +165,7 @@ def _credit_trust(state: ChainState, decisions: list[Decision], height: int) -> 
         if item.trainer not in convicted
     ]
     results += [
-        Scored(key, state.core.height, -SCORE_ONE, 0, 0, fault=True, accepted=False, used=False) for key in convicted
+        Scored(key, state.core.height, -SCORE_ONE, 0, fault=True, accepted=False, used=False) for key in convicted
     ]
     return replace(state.core, trust=credit(state.params.trust, state.core.trust, results, height))
 

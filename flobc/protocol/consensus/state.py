@@ -15,11 +15,11 @@ from flobc.protocol.chain.block import (
     compute_evidence_root,
     compute_header_digest,
 )
-from flobc.protocol.encoding import I32, I64, U32, U64, Digest, Key, compute_digest
+from flobc.protocol.encoding import I32, I64, U16, U32, U64, Digest, Key, compute_digest
 from flobc.protocol.messages import BaseReport, Evidence, Fault, Seal, UpdateHeader
 from flobc.protocol.params import ChainParams, Genesis, get_chain_id, get_quorum, validate_genesis
 from flobc.protocol.sync.policies import RoundView
-from flobc.protocol.trust.policies import admit
+from flobc.protocol.trust.policies import admit_genesis
 from flobc.protocol.trust.state import TrustState
 
 
@@ -45,10 +45,14 @@ class VoteEntry:
 
 @dataclasses.dataclass(frozen=True)
 class PendingUpdate:
-    """An update that the log knows and no block has decided; ``position`` is where its header entered."""
+    """An update that the log knows and no block has decided.
+
+    Its header entered with the record at ``position``, as the ``place``-th header of that batch.
+    """
 
     header: UpdateHeader
     position: U64
+    place: U16
     votes: dict[Key, VoteEntry]
 
 
@@ -159,25 +163,21 @@ def build_identity_key(header: UpdateHeader) -> bytes:
     return header.trainer + header.base_height.to_bytes(8, "big") + header.k.to_bytes(2, "big")
 
 
-def is_active(state: ChainState, trainer: bytes) -> bool:
-    """Return whether rounds wait for this trainer (SYNC).
+def get_active_trainers(state: ChainState) -> tuple[bytes, ...]:
+    """Return the trainers that rounds wait for, in ascending order of key (SYNC, CHAIN-9).
 
     Active = admitted by genesis or invitation within, or accepted in, the last ``liveness_rounds``
-    blocks; under ``open`` admission only acceptance counts.
+    blocks; under ``open`` admission only acceptance counts. Asked after every record, hence one flat loop.
     """
-    entry = state.core.trainers.get(trainer)
-    if entry is None:
-        return False
-    window = state.params.sync.liveness_rounds
-    if entry.last_accepted_height is not None and state.core.height - entry.last_accepted_height < window:
-        return True
-    counts_admission = entry.by_genesis or state.params.admission.mode == "invite"
-    return counts_admission and state.core.height - entry.admitted_height < window
-
-
-def get_active_trainers(state: ChainState) -> tuple[bytes, ...]:
-    """Return the active trainers in ascending order of key."""
-    return tuple(trainer for trainer in sorted(state.core.trainers) if is_active(state, trainer))
+    before = state.core.height - state.params.sync.liveness_rounds
+    by_invitation = state.params.admission.mode == "invite"
+    active = [
+        trainer
+        for trainer, entry in state.core.trainers.items()
+        if (entry.last_accepted_height is not None and entry.last_accepted_height > before)
+        or ((entry.by_genesis or by_invitation) and entry.admitted_height > before)
+    ]
+    return tuple(sorted(active))
 
 
 def is_decided(state: ChainState, update: PendingUpdate) -> bool:
@@ -204,14 +204,11 @@ def build_initial_state(genesis: Genesis) -> ChainState:
     **Raises** UsageError when the genesis is not one that a chain can live with.
     """
     validate_genesis(genesis)
-    trust = TrustState()
-    for trainer in genesis.trainers:
-        trust = admit(genesis.params.trust, trust, trainer, 0, genesis=True)
     core = CoreState(
         height=0,
         position=0,
         log_digest=NO_DIGEST,
-        trust=trust,
+        trust=admit_genesis(genesis.params.trust, genesis.trainers),
         trainers={trainer: TrainerEntry(0, by_genesis=True) for trainer in genesis.trainers},
         pending={},
         known={},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flobc.protocol.chain.block import Block
 from flobc.protocol.consensus.state import ClosedRound
 from flobc.protocol.messages import BaseReport, Evidence, Join, Ready, Seal, Timeout, UpdateHeader, VoteBatch
 
@@ -74,4 +75,11 @@ class Publish:
     message: VoteBatch | Timeout | Ready | Seal | Evidence | Join
 
 
-Duty = Train | EvaluateBase | ScoreUpdate | Aggregate | RunTimer | Publish
+@dataclass(frozen=True)
+class RecordBlock:
+    """Append this certified block to the store."""
+
+    block: Block
+
+
+Duty = Train | EvaluateBase | ScoreUpdate | Aggregate | RunTimer | Publish | RecordBlock

@@ -24,7 +24,9 @@ from flobc.protocol.messages import (
     Vote,
     VoteBatch,
     compute_update_id,
+    decode_record,
     encode_record,
+    verify_message,
 )
 from flobc.protocol.params import SCORE_ONE
 from flobc.protocol.roles.duties import (
@@ -46,9 +48,9 @@ MAX_HEIGHTS_AHEAD = 16
 class ValidatorRole:
     """One validator's own memory: results that the log may not hold yet.
 
-    ``headers`` are updates whose payload is complete, ``votes`` own results by update, ``results``
-    own model digests by height, ``evidence`` conflicts by the update's identity, ``seal`` the last
-    one made durable.
+    ``headers`` are updates whose payload is complete, in order of arrival, ``votes`` own results by update,
+    ``results`` own model digests by height, ``evidence`` conflicts by the update's identity or the sealing key,
+    ``stray_seals`` others' that the chain did not count, ``seal`` the last one made durable.
     """
 
     key: bytes
@@ -58,6 +60,7 @@ class ValidatorRole:
     results: dict[int, bytes] = field(default_factory=dict)
     expired: tuple[tuple[int, int], ...] = ()
     evidence: dict[bytes, Evidence] = field(default_factory=dict)
+    stray_seals: dict[bytes, Seal] = field(default_factory=dict)
     seal: Seal | None = None
 
 
@@ -80,6 +83,28 @@ def on_payload_complete(role: ValidatorRole, state: ChainState, header: UpdateHe
     if not _is_open(state, update, header):
         return role
     return replace(role, headers={**role.headers, update: header})
+
+
+def on_record_refused(role: ValidatorRole, state: ChainState, record: bytes) -> ValidatorRole:
+    """Return the role after the chain refused a record of the log; a validator's second seal becomes evidence.
+
+    The chain counts seals of the locked header only until there are enough, so the role itself
+    remembers each validator's last seal that was not counted.
+    """
+    try:
+        seal = decode_record(record)
+    except RemoteProtocolError:
+        return role
+    if not isinstance(seal, Seal) or seal.validator not in state.genesis.validators or not verify_message(seal):
+        return role
+    counted = [*(state.closed.seals.values() if state.closed is not None else ()), *state.head.certificate]
+    stray = role.stray_seals.get(seal.validator)
+    conflict = next((item for item in (*counted, stray) if item is not None and is_equivocation(item, seal)), None)
+    if conflict is None:
+        return replace(role, stray_seals={**role.stray_seals, seal.validator: seal})
+    if seal.validator in role.evidence:
+        return role
+    return replace(role, evidence={**role.evidence, seal.validator: build_evidence(encode_record(conflict), record)})
 
 
 def on_evaluated(role: ValidatorRole, base: BaseEvaluation) -> ValidatorRole:
@@ -151,11 +176,11 @@ def build_vote_batch(role: ValidatorRole, state: ChainState) -> VoteBatch | None
     """Return the unsigned batch of everything the log lacks from this validator, or None (ROUND-5)."""
     if role.key in state.core.muted:
         return None
-    due = [
-        vote
-        for update, vote in sorted(role.votes.items())
-        if _is_vote_due(role, state, update) and update in role.headers
-    ][: state.params.max_votes_per_batch]
+    # In order of arrival: in any order that a trainer can choose by its header, a copy would get in front of
+    # the update it copies and own the payload (ROUND-11).
+    due = [role.votes[update] for update in role.headers if update in role.votes and _is_vote_due(role, state, update)][
+        : state.params.max_votes_per_batch
+    ]
     if not due:
         return None
     base = role.bases.get(state.core.height)
@@ -220,16 +245,16 @@ def _get_sealing_duties(role: ValidatorRole, state: ChainState, closed: ClosedRo
 
 
 def _get_scoring_duties(role: ValidatorRole, state: ChainState) -> list[Duty]:
-    """One trainer after the other in turn, so that a flooder delays only itself (ROUND-4)."""
+    """One trainer after the other in turn, in order of arrival, so that a flooder delays only itself (ROUND-4)."""
     waiting: dict[bytes, list[ScoreUpdate]] = {}
-    for update, header in sorted(role.headers.items(), key=lambda pair: (pair[1].base_height, pair[1].k, pair[0])):
+    for update, header in role.headers.items():
         base = role.bases.get(header.base_height)
         if update in role.votes or base is None or not _is_open(state, update, header):
             continue
         bound = state.core.norm_bounds.get(header.base_height, 0)
         unit_loss = base.report.loss if state.core.initial_loss is None else state.core.initial_loss
         waiting.setdefault(header.trainer, []).append(ScoreUpdate(update, header, base, bound, unit_loss))
-    queues = [waiting[trainer] for trainer in sorted(waiting)]
+    queues = list(waiting.values())
     turns = max((len(queue) for queue in queues), default=0)
     return [queue[turn] for turn in range(turns) for queue in queues if turn < len(queue)]
 

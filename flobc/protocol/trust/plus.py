@@ -11,12 +11,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from flobc.protocol.bounds import PPM
+from flobc.protocol.median import compute_lower_median
 from flobc.protocol.trust.params import INITIAL_TRUST, TrustParams
 from flobc.protocol.trust.state import Reference, Scored, TrustEntry, TrustState, build_entries
 
 # Two scores have no middle: their lower median is simply the worse one.
 _COHORT = 3
 _DISCOUNT_BITS = 16
+
+
+def start_members(trainers: Sequence[bytes]) -> TrustState:
+    """Every genesis member at the initial trust."""
+    return TrustState(build_entries({trainer: TrustEntry(INITIAL_TRUST, 0, 0) for trainer in trainers}))
 
 
 def admit_member(params: TrustParams, state: TrustState, trainer: bytes, height: int, genesis: bool) -> TrustState:
@@ -61,11 +67,6 @@ def limit_probation(params: TrustParams, state: TrustState, trainers: Sequence[b
     return trust
 
 
-def lower_median(scores: Sequence[int]) -> int:
-    """The middle score, of an even count the lower one of the two."""
-    return sorted(scores)[(len(scores) - 1) // 2]
-
-
 def _select_counted(results: Sequence[Scored]) -> dict[bytes, Scored]:
     """One result per trainer: a fault, else the used update, else the worst rejected one.
 
@@ -88,7 +89,7 @@ def _compute_cohorts(counted: Mapping[bytes, Scored]) -> dict[int, Reference]:
     for result in counted.values():
         if not result.fault:
             scores.setdefault(result.base_height, []).append(result.score)
-    return {base: Reference(base, lower_median(scores[base]), len(scores[base])) for base in sorted(scores)}
+    return {base: Reference(base, compute_lower_median(scores[base]), len(scores[base])) for base in sorted(scores)}
 
 
 def _compute_credit(

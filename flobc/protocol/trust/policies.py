@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from flobc.errors import LocalProtocolError
 from flobc.protocol.trust.params import TrustParams
-from flobc.protocol.trust.plus import admit_member, credit_members, limit_probation
-from flobc.protocol.trust.shares import admit_scaled, admit_uniform, credit_shares
+from flobc.protocol.trust.plus import admit_member, credit_members, limit_probation, start_members
+from flobc.protocol.trust.shares import admit_scaled, admit_uniform, credit_shares, start_uniform
 from flobc.protocol.trust.state import Scored, TrustState
 
 
@@ -26,6 +26,13 @@ def admit(params: TrustParams, state: TrustState, trainer: bytes, height: int, g
     if params.policy == "none" or genesis:
         return admit_uniform(state, trainer, height)
     return admit_scaled(state, trainer, height)
+
+
+def admit_genesis(params: TrustParams, trainers: Sequence[bytes]) -> TrustState:
+    """The state of a new chain: what ``admit`` makes of each genesis member in turn, in one go."""
+    if params.policy == "flobc_plus":
+        return start_members(trainers)
+    return start_uniform(trainers)
 
 
 def credit(params: TrustParams, state: TrustState, results: Sequence[Scored], height: int) -> TrustState:

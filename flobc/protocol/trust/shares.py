@@ -18,6 +18,12 @@ from flobc.protocol.trust.state import Scored, TrustEntry, TrustState, build_ent
 _SHARE_PER_SCORE = TRUST_ONE // PPM
 
 
+def start_uniform(trainers: Sequence[bytes]) -> TrustState:
+    """Every genesis member with the same share."""
+    entries = {trainer: TrustEntry(trust=0, probation=0, admitted_height=0) for trainer in trainers}
+    return _with_shares(entries, compute_shares(dict.fromkeys(entries, 1), TRUST_ONE))
+
+
 def admit_uniform(state: TrustState, trainer: bytes, height: int) -> TrustState:
     """Everybody holds the same share, the new trainer included."""
     entries = dict(state.entries)

@@ -48,7 +48,6 @@ class Scored:
     trainer: bytes
     base_height: int
     score: int
-    staleness: int
     discount: int
     fault: bool
     accepted: bool

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
+from typing import NamedTuple
 
 from flobc.protocol.bounds import PPM, require_int
 
@@ -34,17 +35,11 @@ class WeightParams:
     """Most weight of one update, though never less than an equal share among the active trainers."""
 
 
-@dataclass(frozen=True)
-class Submission:
-    """One used update: its trainer's effective trust and claimed examples.
+class Standing(NamedTuple):
+    """What a trainer's mass is made of: its effective trust and the examples it claims."""
 
-    ``duplicate`` marks a payload that an earlier header already owns.
-    """
-
-    trainer: bytes
     trust: int
     num_examples: int
-    duplicate: bool
 
 
 def validate_weight_params(params: WeightParams) -> None:
@@ -56,22 +51,19 @@ def validate_weight_params(params: WeightParams) -> None:
 
 
 def compute_weights(
-    params: WeightParams, submitters: Sequence[Submission], active_trust: Sequence[tuple[int, int]]
+    params: WeightParams, submitters: Sequence[Standing], active: Sequence[Standing]
 ) -> tuple[int, ...]:
-    """Integer weights in units of 2^-20, one per submission in the given order.
+    """Integer weights in units of 2^-20, one per submitter in the given order.
 
-    ``active_trust`` holds, for each active trainer, its effective trust and the examples it last
-    claimed (1 if it never did). All weights are 0 when nobody has any mass.
+    The examples of an active trainer are those it last claimed (1 if it never did). All weights are
+    0 when nobody has any mass.
     """
-    masses = [
-        0 if submission.duplicate else _compute_mass(params, submission.trust, submission.num_examples)
-        for submission in submitters
-    ]
-    active_mass = sum(_compute_mass(params, trust, examples) for trust, examples in active_trust)
+    masses = [_compute_mass(params, *standing) for standing in submitters]
+    active_mass = sum(_compute_mass(params, *standing) for standing in active)
     denominator = max(PPM * sum(masses), params.min_mass_ppm * active_mass)
     if denominator == 0:
         return (0,) * len(masses)
-    limit = max(WEIGHT_ONE * params.max_share_ppm // PPM, WEIGHT_ONE // max(len(active_trust), 1))
+    limit = max(WEIGHT_ONE * params.max_share_ppm // PPM, WEIGHT_ONE // max(len(active), 1))
     return tuple(min(WEIGHT_ONE * PPM * mass // denominator, limit) for mass in masses)
 
 

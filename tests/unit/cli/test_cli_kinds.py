@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from flobc.cli import kinds
 from flobc.cli.kinds import Kind
 from flobc.errors import UsageError
+from flobc.protocol.bounds import PPM
 
 ALL_KINDS = {
     "whole": kinds.whole(1, 10_000),
     "seed": kinds.seed(),
     "heights": kinds.heights(),
-    "share": kinds.scaled(kinds.PPM, "0", "1"),
+    "share": kinds.scaled(PPM, "0", "1"),
     "seconds": kinds.scaled(1000, "0.001", "604800", "SECONDS"),
     "number above 0": kinds.number(zero=False),
     "number from 0": kinds.number(zero=True),
@@ -37,10 +38,10 @@ def test_any_text_is_read_or_refused_in_one_sentence(kind: Kind, text: str) -> N
     assert refusal is None or (refusal.startswith("--option must be ") and repr(text) in refusal)
 
 
-@given(st.integers(0, kinds.PPM))
+@given(st.integers(0, PPM))
 def test_a_share_is_exact(ppm: int) -> None:
-    kind = kinds.scaled(kinds.PPM, "0", "1")
-    assert kind.read("--share", str(Decimal(ppm) / kinds.PPM)) == ppm
+    kind = kinds.scaled(PPM, "0", "1")
+    assert kind.read("--share", str(Decimal(ppm) / PPM)) == ppm
 
 
 @given(st.integers(1, 604_800_000))
@@ -59,10 +60,10 @@ def test_seconds_are_exact_milliseconds(period_ms: int) -> None:
         (kinds.whole(1), "9" * 5000),
         (kinds.seed(), str(2**63)),
         (kinds.heights(), "-1"),
-        (kinds.scaled(kinds.PPM, "0.000001", "1"), "0"),
-        (kinds.scaled(kinds.PPM, "0", "1"), "1.0000001"),
-        (kinds.scaled(kinds.PPM, "0", "1"), "nan"),
-        (kinds.scaled(kinds.PPM, "0", "1"), "1e999999999"),
+        (kinds.scaled(PPM, "0.000001", "1"), "0"),
+        (kinds.scaled(PPM, "0", "1"), "1.0000001"),
+        (kinds.scaled(PPM, "0", "1"), "nan"),
+        (kinds.scaled(PPM, "0", "1"), "1e999999999"),
         (kinds.number(zero=False), "0"),
         (kinds.number(zero=False), "inf"),
         (kinds.number(zero=False), "1e400"),

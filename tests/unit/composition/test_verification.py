@@ -53,14 +53,14 @@ def test_headers_need_no_bodies(genesis: Genesis, blocks: list[Block]) -> None:
 def test_invalid_order_is_refused_and_the_head_stays(
     genesis: Genesis, blocks: list[Block], order: tuple[int, ...], height: int
 ) -> None:
-    """CHAIN-5: every header names its parent and its height."""
+    """CHAIN-8: every header names its parent and its height."""
     client = LightClient(genesis)
     *good, last = [blocks[index] for index in order]
     for block in good:
         client.accept(block.header, block.certificate)
     with pytest.raises(VerificationError) as caught:
         client.accept(last.header, last.certificate)
-    assert (caught.value.height, caught.value.rule, client.head.height) == (height, "CHAIN-5", height - 1)
+    assert (caught.value.height, caught.value.rule, client.head.height) == (height, "CHAIN-8", height - 1)
 
 
 def test_invalid_certificate_of_another_header(genesis: Genesis, blocks: list[Block]) -> None:

@@ -85,7 +85,7 @@ def test_schemes_round_trip_as_text(text):
     ("text", "message"),
     [
         ("dirichlt:0.5", "did you mean 'dirichlet'"),
-        ("uniform", "iid, dirichlet, label, quantity"),
+        ("uniform", "iid, shared, dirichlet, label, quantity"),
         ("iid:2", "takes no parameter"),
         ("dirichlet", "a number above 0"),
         ("dirichlet:zero", "a number above 0"),
@@ -108,3 +108,10 @@ def test_invalid_more_parties_than_examples():
 def test_invalid_labels_that_no_party_may_hold():
     with pytest.raises(UsageError, match="room for 4 of the 10 labels; use label:5"):
         assign_indices(np.arange(100) % 10, 2, ShardScheme("label", 2), 0)
+
+
+def test_shared_gives_everybody_everything():
+    labels = np.arange(20) % 4
+    shards = assign_indices(labels, 3, parse_scheme("shared"), seed=1)
+    assert [list(shard) for shard in shards] == [list(range(20))] * 3
+    assert str(parse_scheme("shared")) == "shared"

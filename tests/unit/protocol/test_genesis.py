@@ -7,11 +7,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flobc.errors import UsageError
+from flobc.numerics.codecs import CODEC_NAMES
+from flobc.numerics.rules import RULE_NAMES
+from flobc.protocol.consensus.machine import MAX_RECORD_BYTES
 from flobc.protocol.consensus.state import build_initial_state
 from flobc.protocol.encoding import compute_digest
-from flobc.protocol.params import ModelSpec, get_chain_id, get_fault_tolerance, get_quorum, validate_genesis
+from flobc.protocol.messages import BaseReport, VoteBatch, compute_update_id
+from flobc.protocol.params import (
+    CODECS,
+    MAX_VOTES_PER_BATCH,
+    RULES,
+    ModelSpec,
+    get_chain_id,
+    get_fault_tolerance,
+    get_quorum,
+    validate_genesis,
+)
+from flobc.protocol.roles.validator import build_score_vote
 from flobc.protocol.sync.params import SyncParams
-from tests.support.dialogue import OPERATOR, build_genesis, build_params, identities
+from tests.support.dialogue import OPERATOR, Chain, build_genesis, build_params, identities
 
 GENESIS = build_genesis()
 SMALL_ORDER_KEY = bytes(32)
@@ -89,7 +103,14 @@ def test_invalid_admission():
         {"mode": "closed"},
         {"max_votes_per_batch": 0},
         {"max_trainers": 0},
-        {"trim_ppm": 1_000_001},
+        {"max_votes_per_batch": 513},
+        {"max_joins_per_block": -1},
+        {"trim_ppm": 500_000},
+        {"rule": "mean"},
+        {"codec": "gzip"},
+        {"probe_shift": 31},
+        {"selected": -1},
+        {"norm_cap": 2**64},
         {"byzantine_ppm": -1},
         {"norm_factor_ppm": 2**32},
         {"score_step": True},
@@ -119,6 +140,46 @@ def test_invalid_version_and_model():
         validate_genesis(replace(GENESIS, version=2))
     with pytest.raises(UsageError, match="no coordinates"):
         validate_genesis(replace(GENESIS, model=ModelSpec((), 0, 1)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"size": 5}, "tensors have 4 coordinates, not the 5 it counts"),
+        ({"fraction_bits": 31}, "fraction_bits of 'w'"),
+        ({"lo": 1}, "the lower one first"),
+        ({"shape": (2**32 - 1, 2), "size": 2**33 - 2, "chunk_size": 1}, "use larger chunks"),
+    ],
+    ids=["size", "fraction_bits", "bounds", "chunks"],
+)
+def test_invalid_model_spec(changes, sentence):
+    """CHAIN-4, AGG-1: such a model could be neither computed nor sent."""
+    (tensor,), model = GENESIS.model.tensors, GENESIS.model
+    own = {name: value for name, value in changes.items() if hasattr(tensor, name)}
+    rest = {name: value for name, value in changes.items() if name not in own}
+    with pytest.raises(UsageError, match=sentence):
+        validate_genesis(replace(GENESIS, model=replace(model, tensors=(replace(tensor, **own),), **rest)))
+
+
+def test_every_rule_and_codec_that_a_genesis_may_name_exists():
+    """CHAIN-4."""
+    assert RULES == RULE_NAMES
+    assert CODECS == CODEC_NAMES
+    for name in RULES:
+        validate_genesis(build_genesis(params=build_params(rule=name)))
+    for name in CODECS:
+        validate_genesis(build_genesis(params=build_params(codec=name)))
+
+
+def test_the_largest_batch_fits_a_record():
+    """CHAIN-4, WIRE-11: else no full batch would ever be taken, and the chain would stop."""
+    chain = Chain(trainers=MAX_VOTES_PER_BATCH, params=build_params(max_votes_per_batch=MAX_VOTES_PER_BATCH))
+    headers = tuple(chain.update(trainer) for trainer in range(MAX_VOTES_PER_BATCH))
+    votes = tuple(build_score_vote(compute_update_id(header), 0, 2**32 - 1) for header in headers)
+    report = BaseReport(0, 10**6, 0)
+    batch = VoteBatch(chain.state.chain, chain.validators[0].public_key, report, headers, votes)
+    assert len(chain.say(batch, chain.validators[0])) < MAX_RECORD_BYTES
+    assert len(chain.state.core.pending) == MAX_VOTES_PER_BATCH
 
 
 @given(st.integers(1, 10_000))

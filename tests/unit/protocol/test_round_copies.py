@@ -22,6 +22,23 @@ def test_the_first_acceptable_update_owns_a_payload():
     assert block.body.decisions[1].weight == 0
 
 
+def test_a_copy_gains_and_dilutes_nothing():
+    """AGG-W6: the others weigh what they would weigh without it."""
+    weights = []
+    for copied in (False, True):
+        chain = everybody(4)
+        first = chain.update(1)
+        chain.votes(first, GOOD, GOOD, GOOD)
+        chain.votes(
+            chain.update(0, payload_root=first.payload_root if copied else b"\1" * 32),
+            *[GOOD if copied else -900_000] * 3,
+        )
+        chain.close_round(2, 3)
+        weights.append([decision.weight for decision in chain.commit().body.decisions])
+    assert weights[0] == weights[1]
+    assert weights[0][1] == 0
+
+
 def test_a_copied_header_without_a_payload_silences_nobody():
     """ROUND-11: one liar's vote puts a copy in front, but nobody else can vote on it."""
     chain = everybody()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flobc.protocol.chain.block import Closing, compute_header_digest
-from flobc.protocol.consensus.closing import compute_lower_median
+from flobc.protocol.median import compute_lower_median
 from flobc.protocol.messages import (
     NO_SIGNATURE,
     Fault,
@@ -61,6 +61,7 @@ def test_invalid_senders():
         {"codec": "float32"},
         {"num_chunks": 2},
         {"num_examples": 0},
+        {"size_bytes": 17},
     ],
     ids="_".join,
 )

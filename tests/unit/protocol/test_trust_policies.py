@@ -22,7 +22,7 @@ def genesis(params, *trainers):
 
 
 def scored(trainer, score, base_height=1, discount=FULL):
-    return Scored(trainer, base_height, score, 0, discount, fault=False, accepted=True, used=True)
+    return Scored(trainer, base_height, score, discount, fault=False, accepted=True, used=True)
 
 
 def rejected(trainer, score, base_height=1):

@@ -1,14 +1,25 @@
 """What a validator owes, and what it must not let itself be led into."""
 
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
-from flobc.protocol.messages import NO_SIGNATURE, Evidence, Ready, Seal, VoteBatch, decode_record
+from flobc.protocol.chain.block import Reason
+from flobc.protocol.messages import (
+    NO_SIGNATURE,
+    Evidence,
+    Ready,
+    Seal,
+    VoteBatch,
+    compute_update_id,
+    decode_record,
+    encode_record,
+)
 from flobc.protocol.roles import validator as rules
 from flobc.protocol.roles.duties import ScoreUpdate
-from tests.support.dialogue import Chain, build_params, identity
-from tests.support.replica import Replica, run
+from tests.support.dialogue import Chain, build_params, digest, identity
+from tests.support.replica import Replica, compute_model, run
 
 
 def build_world(chain: Chain, silent: int = 0) -> list[Replica]:
@@ -42,6 +53,7 @@ def test_junk_on_the_updates_topic_stalls_nobody():
         {"codec": "float32"},
         {"num_chunks": 2},
         {"num_examples": 0},
+        {"size_bytes": 17},
         {"base": 10**9},
         {"trainer": identity("stranger")},
     ],
@@ -97,6 +109,20 @@ def test_trainers_are_scored_in_turn():
     assert len(trainers) == 7
 
 
+def test_a_copy_does_not_overtake_by_a_header_that_sorts_first():
+    """ROUND-5, ROUND-11: its author searches for an id below the original's, which takes a few tries."""
+    chain = Chain(params=build_params("bsp"))
+    replicas = build_world(chain)
+    original = chain.update(1)
+    copies = (chain.update(0, payload_root=original.payload_root, num_examples=n) for n in count(1))
+    copy = next(item for item in copies if compute_update_id(item) < compute_update_id(original))
+    deliver(replicas, original, copy, chain.update(2))
+    assert run(replicas, lambda state: state.height == 1)
+    reasons = {item.update: item.reason for item in replicas[0].state.head.body.decisions}
+    assert reasons[compute_update_id(original)] is Reason.ACCEPTED
+    assert reasons[compute_update_id(copy)] is Reason.DUPLICATE
+
+
 def test_a_batch_holds_what_the_log_lacks_and_no_more():
     """ROUND-5: own votes not yet counted, headers not yet known, the report once."""
     chain = Chain(params=build_params("bsp", max_votes_per_batch=2))
@@ -142,3 +168,39 @@ def test_a_muted_validator_gets_ready_and_seals_but_does_not_vote():
     assert {record.validator for record in said if isinstance(record, VoteBatch)} == {
         one.public_key for one in chain.validators[:3]
     }
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_second_seal_in_the_log_is_reported(counted):
+    """CHAIN-12: the chain refuses it; whoever reads it makes it evidence, once, even if neither seal was needed."""
+    chain = Chain(params=build_params("bsp"))
+    replicas = build_world(chain, silent=1)
+    chain.close_round()
+    model = compute_model(chain.state.closed)
+    seals = [encode_record(chain.build_seal(3, one)) for one in (model, digest("lie"), digest("another lie"))]
+    if counted:
+        for validator in range(3):
+            chain.ready(validator, model)
+        chain.send(seals[0])
+    replicas[0].log += chain.log
+    assert run(replicas, lambda state: state.height == 1)
+    replicas[0].log += seals
+    deliver(replicas, *(chain.update(trainer, base=1) for trainer in range(3)))
+    assert run(replicas, lambda state: state.height == 2)
+    assert replicas[0].state.core.muted == (chain.validators[3].public_key,)
+    assert sum(isinstance(decode_record(record), Evidence) for record in replicas[0].log) == 1
+
+
+def test_records_that_convict_nobody_leave_no_trace():
+    """CHAIN-12: copies, junk, forged seals and seals of a height nobody holds another seal for."""
+    chain = Chain(params=build_params("bsp"))
+    chain.close_round()
+    lie = chain.build_seal(3, digest("lie"))
+    early = encode_record(lie)
+    chain.commit()
+    (replica,) = build_world(chain, silent=3)
+    forged = replace(chain.blocks[0].certificate[0], header=digest("forged"))
+    replica.log += [b"junk", *chain.log, *chain.log, encode_record(forged), early, early]
+    replica.catch_up()
+    assert replica.state.height == 1
+    assert replica.role.evidence == {}

@@ -1,0 +1,26 @@
+"""How the process's allocator treats large arrays that come and go with every batch."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+
+# glibc's names for what mallopt sets, from malloc.h.
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+_LARGEST_MMAP_THRESHOLD = 32 * 1024 * 1024  # glibc refuses more
+_KEPT_BYTES = 1024 * 1024 * 1024
+_GROWTH_BYTES = 64 * 1024 * 1024
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc reuse freed arrays instead of giving each back to the kernel and faulting it in again.
+
+    By default every array above 128 KiB is mapped, zeroed page by page and unmapped: a third of the
+    time of training a small network. Returns False where the allocator is not glibc's; nothing
+    changes then.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    options = ((_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD), (_TRIM_THRESHOLD, _KEPT_BYTES), (_TOP_PAD, _GROWTH_BYTES))
+    return all(mallopt(option, value) for option, value in options)
