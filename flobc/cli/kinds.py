@@ -115,7 +115,10 @@ def path() -> Kind:
     def parse(given: str) -> Path:
         if not given:
             raise ValueError
-        return Path(given).expanduser().absolute()
+        try:
+            return Path(given).expanduser().absolute()
+        except RuntimeError as error:  # "~nobody": there is no such person
+            raise ValueError from error
 
     return Kind("PATH", "a path", parse, lambda value: "none" if value is None else str(value))
 
