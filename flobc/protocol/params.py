@@ -199,9 +199,13 @@ def _validate_model(model: ModelSpec) -> None:
         raise UsageError("The model has no coordinates or its chunk size is 0; give it at least one trainable tensor.")
     held = sum(prod(tensor.shape) for tensor in model.tensors if tensor.kind != "frozen")
     if held != model.size:
-        raise UsageError(f"The model's tensors have {held} coordinates, but it counts {model.size}; make its spec anew.")
+        raise UsageError(
+            f"The model's tensors have {held} coordinates, but it counts {model.size}; make its spec anew."
+        )
     if model.num_chunks > _MAX_U32:
-        raise UsageError(f"The model has {model.num_chunks} chunks, but headers count to {_MAX_U32}; use larger chunks.")
+        raise UsageError(
+            f"The model has {model.num_chunks} chunks, but headers count to {_MAX_U32}; use larger chunks."
+        )
     for tensor in model.tensors:
         require_int(f"fraction_bits of {tensor.name!r}", tensor.fraction_bits, 0, MAX_FRACTION_BITS, "the grid's unit")
         if tensor.lo > tensor.hi:

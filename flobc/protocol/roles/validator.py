@@ -153,9 +153,9 @@ def build_vote_batch(role: ValidatorRole, state: ChainState) -> VoteBatch | None
         return None
     # In order of arrival: in any order that a trainer can choose by its header, a copy would get in front of
     # the update it copies and own the payload (ROUND-11).
-    due = [
-        role.votes[update] for update in role.headers if update in role.votes and _is_vote_due(role, state, update)
-    ][: state.params.max_votes_per_batch]
+    due = [role.votes[update] for update in role.headers if update in role.votes and _is_vote_due(role, state, update)][
+        : state.params.max_votes_per_batch
+    ]
     if not due:
         return None
     base = role.bases.get(state.core.height)
