@@ -90,6 +90,9 @@ def add_verify(commands: Commands) -> None:
     command = commands.add("verify", lazily("verify"), "check a chain from its genesis to its head")
     add_place(command, "the run to verify; the newest unless given")
     add_option(command, command, "--full", action="store_true", help="also compute each model again from its updates")
+    add_option(
+        command, command, "--chain", metavar="DIGEST", help="the chain id that it must be, as its validators say"
+    )
     add_output_options(command)
 
 

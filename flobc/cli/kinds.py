@@ -109,6 +109,18 @@ def text(metavar: str, check: Callable[[str], object] = len) -> Kind:
     return Kind(metavar, f"a {metavar.lower()}", parse)
 
 
+def digest() -> Kind:
+    """A SHA-256 digest in hex."""
+
+    def parse(given: str) -> bytes:
+        value = bytes.fromhex(given)
+        if len(value) != 32:
+            raise ValueError
+        return value
+
+    return Kind("DIGEST", "64 hex digits", parse, bytes.hex)
+
+
 def path() -> Kind:
     """A path; ``~`` is the person's home."""
 

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 
 from flobc.cli.commands import build_parser
 from flobc.cli.interrupt import Stop, stoppable
+from flobc.cli.output import show_text
 from flobc.cli.parser import parse
 from flobc.errors import FlobcError, UsageError, VerificationError
 
@@ -63,7 +64,7 @@ def carry_out(arguments: Sequence[str], stop: Stop) -> int:
 
 def complain(sentence: str, code: int) -> int:
     """Print an error as one line on stderr and return ``code``."""
-    print(f"flobc: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
+    print(f"flobc: {show_text(' '.join(sentence.split()))}", file=sys.stderr, flush=True)
     return code
 
 

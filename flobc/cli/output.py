@@ -17,7 +17,7 @@ class Talk:
     def say(self, sentence: str) -> None:
         """Say a sentence."""
         if not self.quiet:
-            print(sentence, file=sys.stderr, flush=True)
+            print(show_text(sentence), file=sys.stderr, flush=True)
 
     def warn(self, sentence: str) -> None:
         """Say a sentence that should not be overlooked."""
@@ -34,15 +34,20 @@ def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     pairs = list(fields)
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
-        print(f"{name:<{width}}  {value}")
+        print(f"{name:<{width}}  {show_text(str(value))}")
 
 
 def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows under their titles, columns aligned."""
-    lines = [tuple(titles), *(tuple(row) for row in rows)]
+    lines = [tuple(titles), *(tuple(map(show_text, row)) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
     for line in lines:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def show_text(text: str) -> str:
+    """Return a text as one line that moves no cursor: names in a chain or a file are whatever a stranger wrote."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def show_share(value: float | None) -> str:

@@ -7,19 +7,24 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from flobc.cli import kinds
 from flobc.cli.archives import open_chain
 from flobc.cli.output import Talk, print_fields, print_json
 from flobc.cli.steps import show_steps
 from flobc.composition.archive import open_archive
 from flobc.composition.verification import VerifyReport, verify_chain
 from flobc.errors import VerificationError
+from flobc.ports.archive import ChainArchive
+from flobc.protocol.params import get_chain_id
 
 
 def execute(arguments: Namespace) -> int:
     """Verify and print what was checked. **Raises** VerificationError."""
-    talk = Talk(arguments.quiet)
+    talk, wanted = Talk(arguments.quiet), read_chain_id(arguments)
     archive = open_chain(arguments)
     try:
+        if wanted is not None:
+            require_chain(archive, wanted)
         with show_steps("verifying", talk) as progress:
             report = verify_chain(archive, full=arguments.full, progress=progress)
         for warning in report.warnings:
@@ -34,6 +39,23 @@ def execute(arguments: Namespace) -> int:
     else:
         print_report(report, full=arguments.full)
     return 0
+
+
+def read_chain_id(arguments: Namespace) -> bytes | None:
+    """Return the chain id that is asked for. **Raises** UsageError when it is none."""
+    if arguments.chain is None:
+        return None
+    wanted: bytes = kinds.digest().read("--chain", arguments.chain)
+    return wanted
+
+
+def require_chain(archive: ChainArchive, wanted: bytes) -> None:
+    """Check that this is the chain that is asked for. **Raises** VerificationError."""
+    found = get_chain_id(archive.genesis)
+    if found != wanted:
+        raise VerificationError(
+            0, "CHAIN-1", f"this is chain {found.hex()}, but {wanted.hex()} is asked for; get a copy of that one."
+        )
 
 
 def require_complete(report: VerifyReport) -> None:
@@ -69,7 +91,8 @@ def check_chain(root: Path) -> None:
 def describe_report(report: VerifyReport) -> dict[str, object]:
     """Return what was checked as JSON data."""
     data = dataclasses.asdict(report)
-    return {"verified": True, **data, "head": report.head.hex(), "complete": report.complete}
+    digests = {"chain": report.chain.hex(), "head": report.head.hex()}
+    return {"verified": True, **data, **digests, "complete": report.complete}
 
 
 def print_report(report: VerifyReport, *, full: bool) -> None:
@@ -78,6 +101,7 @@ def print_report(report: VerifyReport, *, full: bool) -> None:
     print_fields(
         (
             ("verified", "yes"),
+            ("chain", report.chain.hex()),
             ("height", report.height),
             ("head", report.head.hex()),
             ("blocks", f"{report.blocks_checked} checked: links, certificates, bodies and the log that made them"),

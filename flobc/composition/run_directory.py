@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import fcntl
 import json
+import math
 import os
 from pathlib import Path
 from typing import IO, Any
@@ -122,10 +123,12 @@ def load_tests(root: Path) -> dict[int, TestReport]:
     """Return the run's tests by height; a line that a killed process left half written is skipped."""
     tests = {}
     path = root / TESTS
-    for line in path.read_text().splitlines() if path.exists() else ():
-        with contextlib.suppress(ValueError, KeyError, TypeError):
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
             data = json.loads(line)
-            tests[data["height"]] = TestReport(data["height"], data["loss"], data["accuracy"])
+            height, loss, accuracy = int(data["height"]), float(data["loss"]), float(data["accuracy"])
+            if math.isfinite(accuracy):
+                tests[height] = TestReport(height, loss, accuracy)
     return tests
 
 
@@ -153,8 +156,22 @@ def load_settings(root: Path, params: ChainParams) -> RunSettings:
     path = root / MARKER
     try:
         data = json.loads(path.read_text())
+        _require_kinds(data)
         directory = data.pop("data_directory")
         data["attacks"] = tuple(data["attacks"])
         return RunSettings(**data, params=params, data_directory=None if directory is None else Path(directory))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataError(f"The settings file {path} is damaged ({error}); restore it from a copy.") from error
+
+
+def _require_kinds(data: Any) -> None:
+    """Check that every setting is of its default's type. **Raises** TypeError: the file may be a stranger's."""
+    if not isinstance(data, dict):
+        raise TypeError(f"expected an object, found {type(data).__name__}")
+    defaults = settings_to_json(RunSettings())
+    for name, value in data.items():
+        kinds = (str, type(None)) if name == "data_directory" else (type(defaults.get(name)),)
+        if type(value) not in kinds:
+            raise TypeError(f"{name}: expected {kinds[0].__name__}, found {type(value).__name__}")
+    if not all(isinstance(item, str) for item in data["attacks"]):
+        raise TypeError("attacks: expected texts")

@@ -13,6 +13,13 @@ from flobc.learning.task import TrainSettings
 from flobc.protocol.params import ChainParams, get_fault_tolerance
 
 Clock = Literal["virtual", "wall"]
+_RANGES = {
+    "trainers": (1, 1_000_000),
+    "validators": (1, 10_000),
+    "rounds": (1, 10**9),
+    "chunk_size": (1, 2**32 - 1),
+    "workers": (0, 1_024),
+}
 
 
 @dataclass(frozen=True)
@@ -42,10 +49,10 @@ class RunSettings:
 
 def validate_settings(settings: RunSettings) -> None:
     """Check what can be checked without loading anything. **Raises** UsageError."""
-    for name, least in (("trainers", 1), ("validators", 1), ("rounds", 1), ("chunk_size", 1), ("workers", 0)):
+    for name, (least, most) in _RANGES.items():
         value = getattr(settings, name)
-        if not isinstance(value, int) or value < least:
-            raise UsageError(f"{name} must be a whole number of at least {least}, not {value!r}.")
+        if not isinstance(value, int) or not least <= value <= most:
+            raise UsageError(f"{name} must be a whole number from {least} to {most}, not {value!r}.")
     if not 0 <= settings.seed < 2**63:
         raise UsageError(f"The seed must be between 0 and 2^63 - 1, not {settings.seed}.")
     if settings.clock not in ("virtual", "wall"):
@@ -63,7 +70,10 @@ def build_train_settings(defaults: TrainSettings, overrides: dict[str, Any]) -> 
         merged["epochs"] = None
     if "epochs" in merged and "steps" not in merged:
         merged["steps"] = None
-    return dataclasses.replace(defaults, **merged)
+    try:
+        return dataclasses.replace(defaults, **merged)
+    except TypeError as error:
+        raise UsageError(f"A training setting is of another kind than it should be: {error}.") from error
 
 
 def encode_train_settings(settings: TrainSettings) -> str:

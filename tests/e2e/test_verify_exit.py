@@ -1,5 +1,6 @@
 """``flobc verify`` ends with 0 only if nothing that was asked for was skipped; else one sentence says why."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 
 from flobc.cli.main import main
 from flobc.composition.archive import export_chain, open_archive
+from flobc.composition.run_directory import load_genesis
+from flobc.protocol.params import get_chain_id
 from tests.support import small_chain as chain
 
 
@@ -68,3 +71,19 @@ def test_export_without_payloads_asks_too_much_of_full(
     assert main(["verify", str(out)]) == 0
     assert main(["verify", str(out), "--full"]) == 3
     assert "3 blocks from 1 to 3" in capsys.readouterr().err
+
+
+def test_a_chain_can_be_asked_for_by_its_id(
+    small_chain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """CHAIN-1: an archive brings its own genesis, so one that somebody made up holds as well as the right one."""
+    other = chain.build_chain(tmp_path / "other", seed=99, rounds=1)
+    wanted = get_chain_id(load_genesis(small_chain)).hex()
+    assert main(["verify", str(small_chain), "--chain", wanted, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["chain"] == wanted
+    assert main(["verify", str(other)]) == 0
+    assert wanted not in capsys.readouterr().out
+    assert main(["verify", str(other), "--chain", wanted]) == 3
+    assert "CHAIN-1" in capsys.readouterr().err
+    assert main(["verify", str(small_chain), "--chain", wanted[:16]]) == 2
+    assert "64 hex digits" in capsys.readouterr().err

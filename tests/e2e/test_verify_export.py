@@ -171,6 +171,35 @@ def test_invalid_export_packed_anew(exported: Path, tmp_path: Path) -> None:
         open_archive(tmp_path / "out.zip")
 
 
+@pytest.mark.parametrize(
+    ("entry", "content", "message"),
+    [
+        ("tests.json", b'{"1": NaN}', "expected an object of finite numbers"),
+        ("tests.json", b'{"1": 1e999}', "expected an object of finite numbers"),
+        ("tests.json", b"[" * 100_000, "is damaged"),
+        ("manifest.json", b"[" * 100_000, "is damaged"),
+    ],
+    ids=["nan", "infinite", "nested tests", "nested manifest"],
+)
+def test_invalid_json_in_an_export(exported: Path, tmp_path: Path, entry: str, content: bytes, message: str) -> None:
+    target = tmp_path / "out.zip"
+    repack(exported, target, drop=entry)
+    with zipfile.ZipFile(target, "a") as archive:
+        archive.writestr(entry, content)
+    with pytest.raises(DataError, match=message):
+        open_archive(target).tests()
+
+
+@pytest.mark.parametrize("height", ["9" * 5000, "9" * 21, "\u0663", "4", "+4"])
+def test_entries_that_no_export_has_are_no_blocks(exported: Path, tmp_path: Path, height: str) -> None:
+    """A height too long for an integer, in other digits, or not in eight."""
+    target = tmp_path / "out.zip"
+    repack(exported, target)
+    with zipfile.ZipFile(target, "a") as archive:
+        archive.writestr(f"blocks/{height}.block", b"")
+    assert open_archive(target).height == 3
+
+
 def test_invalid_places_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no chain")
     (tmp_path / "empty").mkdir()

@@ -23,7 +23,8 @@ def replace_atomically(path: Path, *, durable: bool = True) -> Iterator[IO[bytes
     # Two threads may write the same thing at once: each beside the other, and the last one's file stays.
     beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
-        with beside.open("wb") as file:
+        beside.unlink(missing_ok=True)
+        with beside.open("xb") as file:  # never through a link that somebody left under this name
             yield file
             if durable:
                 file.flush()

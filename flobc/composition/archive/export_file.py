@@ -13,6 +13,7 @@ Entries are stored, not compressed: updates hardly shrink, and a reader need not
 from __future__ import annotations
 
 import json
+import math
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -40,6 +41,8 @@ from flobc.protocol.encoding import decode
 from flobc.protocol.params import Genesis
 
 FORMAT, VERSION = "flobc-chain", 1
+_MAX_DIGITS = 20
+"""A height is a U64; a longer number is nobody's."""
 MANIFEST, GENESIS, LOG, TESTS = "manifest.json", "genesis", "log", "tests.json"
 
 # what zipfile raises where bytes of an archive do not fit together
@@ -154,8 +157,8 @@ class ExportArchive:
         """Return the test accuracy by height."""
         with self._damage_named(TESTS):
             found = self._read_json(TESTS) or {}
-            if not isinstance(found, dict) or not all(isinstance(item, float) for item in found.values()):
-                raise ValueError("expected an object of numbers")
+            if not isinstance(found, dict) or not all(_is_finite(item) for item in found.values()):
+                raise ValueError("expected an object of finite numbers")
             return {int(height): accuracy for height, accuracy in found.items()}
 
     def close(self) -> None:
@@ -163,5 +166,10 @@ class ExportArchive:
         self._zip.close()
 
 
+def _is_finite(value: object) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
+
+
 def _is_block_entry(name: str) -> bool:
-    return name.startswith("blocks/") and name.endswith(".block") and name[7:-6].isdecimal()
+    height = name[7:-6]
+    return height.isdecimal() and len(height) < _MAX_DIGITS and get_block_entry(int(height)) == name

@@ -21,13 +21,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What was checked of a chain that holds, up to ``height`` with header digest ``head``.
+    """What was checked of the chain with this id, which holds, up to ``height`` with header digest ``head``.
 
     ``recomputed`` are the heights whose model followed anew from the payloads, ``certificate_only``
     those where that was asked for and something was missing, ``unlogged`` those of stored blocks that
     the log does not reach. ``rejected_records`` counts records that broke a rule and changed nothing.
     """
 
+    chain: bytes
     height: int
     head: bytes
     blocks_checked: int
@@ -86,6 +87,7 @@ class _Verification:
             self._check_unlogged()
             head = self._light.head
         return VerifyReport(
+            chain=self._state.chain,
             height=head.height,
             head=compute_header_digest(head),
             blocks_checked=self._light.head.height,

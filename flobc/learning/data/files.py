@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import tempfile
+import tokenize
 import warnings
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,19 @@ from flobc.learning.task import Examples
 
 MANIFEST_NAME = "manifest.json"
 _FORMAT = "flobc-shards-1"
+
+# what numpy and zipfile raise where the bytes of an archive do not fit together
+_NPZ_ERRORS = (
+    OSError,
+    ValueError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    SyntaxError,
+    zipfile.BadZipFile,
+    zlib.error,
+    tokenize.TokenError,
+)
 
 
 @dataclass(frozen=True)
@@ -64,14 +79,19 @@ def read_examples(path: Path, label: str = "label") -> Examples:
 def read_npz(path: Path) -> Examples:
     """Read the arrays ``features`` (N, ...) and ``labels`` (N,) of a numpy archive, never pickled objects."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        found = np.load(path, allow_pickle=False)
+        if not isinstance(found, np.lib.npyio.NpzFile):
+            raise ValueError("it is one array, not an archive of several")
+        with found as archive:
+            names = archive.files
+            arrays = {name: archive[name] for name in ("features", "labels") if name in names}
+    except (*_NPZ_ERRORS, MemoryError) as error:
         raise DataError(f"Cannot read {path} as a numpy archive of plain numbers: {error}.") from error
     missing = [name for name in ("features", "labels") if name not in arrays]
     if missing:
-        found = ", ".join(sorted(arrays)) or "nothing"
-        raise DataError(f"{path} should hold the arrays features and labels, but holds {found}.")
+        raise DataError(
+            f"{path} should hold the arrays features and labels, but holds {', '.join(sorted(names)) or 'nothing'}."
+        )
     features, labels = arrays["features"], arrays["labels"]
     for name, array in (("features", features), ("labels", labels)):
         if array.ndim == 0 or array.dtype.kind not in "fiub":
@@ -108,9 +128,12 @@ def _read_table(path: Path, header: list[str]) -> npt.NDArray[np.float64]:
             return table.reshape(-1, len(header))
     except ValueError:
         pass  # the reader below names the line and the column
-    with path.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.reader(lines)
-        rows = [_parse_row(path, reader.line_num, row, header) for row in reader if row and reader.line_num > 1]
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.reader(lines)
+            rows = [_parse_row(path, reader.line_num, row, header) for row in reader if row and reader.line_num > 1]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"Cannot read {path} as a table: {error}.") from error
     return np.array(rows, dtype=np.float64).reshape(-1, len(header))
 
 
@@ -130,9 +153,9 @@ def _normalise_labels(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return whole numbers as int64, the classes, and others as float32, the targets of a regression."""
     if labels.dtype.kind in "iub":
         return labels.astype(np.int64, copy=False)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         whole = labels.astype(np.int64)
-    return whole if np.array_equal(whole, labels) else labels.astype(np.float32)
+        return whole if np.array_equal(whole, labels) else labels.astype(np.float32)
 
 
 def split_to_directory(source: Examples | Path, out: Path, parties: int, scheme: ShardScheme, seed: int) -> Manifest:

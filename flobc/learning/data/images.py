@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ Bytes = npt.NDArray[np.uint8]
 _PIXELS = 28 * 28
 _CLASSES = 10
 _IDX_UINT8 = 0x08
+_MAX_RANK = 8
 
 
 def read_idx(path: Path) -> Bytes:
@@ -37,7 +39,9 @@ def read_idx(path: Path) -> Bytes:
     if len(raw) < header:
         raise DataError(f"{path} ends inside its header: expected {header} bytes, found {len(raw)}.")
     shape = tuple(int(size) for size in np.frombuffer(raw, dtype=">u4", count=rank, offset=4))
-    expected = int(np.prod(shape, dtype=np.int64))
+    expected = math.prod(shape)
+    if rank > _MAX_RANK:
+        raise DataError(f"{path} declares {rank} dimensions, but data sets have at most {_MAX_RANK}.")
     if len(raw) - header != expected:
         raise DataError(f"{path} declares the shape {shape}, {expected} bytes, but holds {len(raw) - header}.")
     return np.frombuffer(raw, dtype=np.uint8, offset=header).reshape(shape)
@@ -79,7 +83,7 @@ def read_digit_json(directory: Path) -> Examples:
 def _read_one_digit(path: Path) -> Bytes:
     try:
         content: Any = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"Cannot read {path}: {error}; fetch the data set again.") from error
     if not isinstance(content, dict) or not isinstance(content.get("data"), list):
         raise DataError(f'{path} should hold {{"data": [...]}}, but has no such list; fetch the data set again.')

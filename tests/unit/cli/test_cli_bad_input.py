@@ -1,6 +1,8 @@
 """Whatever a person gets wrong: exit code 2, nothing on stdout, one sentence on stderr, nothing written."""
 
+import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -159,6 +161,52 @@ def test_invalid_wishes_for_a_run_that_is_there(
 ) -> None:
     assert main([*line.split(), "--dir", str(finished)]) == 2
     check_one_sentence(capsys, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("rounds", "ten"),
+        ("seed", None),
+        ("sharding", 5),
+        ("task", ["digits"]),
+        ("attacks", [1]),
+        ("training", None),
+        ("training", {"learning_rate": "fast"}),
+        ("trainers", 10**30),
+        ("workers", True),
+        ("surprise", 1),
+    ],
+)
+def test_invalid_settings_of_a_run_from_elsewhere(
+    name: str, value: object, finished: Path, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = Path(shutil.copytree(finished, place / "run"))
+    data = json.loads((root / "settings.json").read_text())
+    (root / "settings.json").write_text(json.dumps({**data, name: value}))
+    assert main(["run", "--dir", str(root), "--rounds", "2", "--quiet"]) == 2
+    check_one_sentence(capsys, name.removesuffix("s"))
+
+
+@pytest.mark.parametrize("text", ["5", "null", "[]", '"text"', "[" * 100_000])
+def test_invalid_settings_that_are_no_settings(
+    text: str, finished: Path, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = Path(shutil.copytree(finished, place / "run"))
+    (root / "settings.json").write_text(text)
+    for line in (["run", "--dir", str(root)], ["status", str(root)]):
+        assert main(line) == 2
+        check_one_sentence(capsys, "is damaged")
+
+
+def test_tests_of_a_run_that_are_no_numbers_are_left_out(
+    finished: Path, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = Path(shutil.copytree(finished, place / "run"))
+    lines = ['{"height": "a", "loss": 1, "accuracy": 1}', '{"height": 1, "loss": 1, "accuracy": NaN}', "[" * 100_000]
+    (root / "rounds.jsonl").write_text("\n".join([*lines, '{"height": 1, "loss": 1.0, "accuracy": 0.5}']))
+    assert main(["status", str(root), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["test_accuracy"] == 0.5
 
 
 @pytest.mark.parametrize("options", [[], ["--new"]], ids=["resume", "new"])

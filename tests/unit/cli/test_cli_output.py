@@ -9,8 +9,9 @@ import pytest
 
 from flobc import __version__
 from flobc.cli.commands import build_parser
-from flobc.cli.main import main
+from flobc.cli.main import complain, main
 from flobc.cli.options import OPTIONS
+from flobc.cli.output import Talk, print_fields, print_table
 from flobc.cli.places import get_data_directory, get_runs_directory, list_runs, make_slug
 
 COMMANDS = (
@@ -38,6 +39,19 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
     assert "--json" in out
     assert "--quiet" in out
     assert err == ""
+
+
+def test_what_a_stranger_wrote_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    """The name of a task in a genesis, or of a column, may hold the bytes that clear a screen."""
+    evil = "digits\x1b[2J\x1b]0;title\x07\r\n\u202e\x9b"
+    print_fields([("task", evil)])
+    print_table(("task",), [(evil,)])
+    Talk().say(evil)
+    complain(evil, 2)
+    out, err = capsys.readouterr()
+    assert all(line.isprintable() for line in (*out.splitlines(), *err.splitlines()))
+    assert (out.count("\n"), err.count("\n")) == (3, 2)
+    assert "digits\\x1b[2J" in out
 
 
 def test_help_and_version_load_no_library() -> None:

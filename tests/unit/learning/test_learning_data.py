@@ -4,6 +4,8 @@ import gzip
 import io
 import json
 import tarfile
+import zipfile
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -88,8 +90,10 @@ GOOD_IDX = pack_idx(np.zeros((2, 28, 28)))
         ("a", GOOD_IDX + b"\0", "but holds 1569"),
         ("a.gz", GOOD_IDX, "Cannot read"),
         ("a.gz", gzip.compress(GOOD_IDX)[:-9], "Cannot read"),
+        ("a", bytes([0, 0, 8, 3, *b"\x80\0\0\0" * 2, 0, 0, 0, 4]), f"{2**64} bytes, but holds 0"),
+        ("a", bytes([0, 0, 8, 100, *b"\0\0\0\1" * 100, 7]), "100 dimensions"),
     ],
-    ids=["empty", "magic", "type", "header", "short", "long", "not-gzip", "cut-gzip"],
+    ids=["empty", "magic", "type", "header", "short", "long", "not-gzip", "cut-gzip", "2^64", "dimensions"],
 )
 def test_invalid_idx(tmp_path, name, raw, message):
     (tmp_path / name).write_bytes(raw)
@@ -119,6 +123,7 @@ def test_invalid_idx_pairs(tmp_path, images, labels, message):
     [
         (None, "Cannot read"),
         ("{", "Cannot read"),
+        ("[" * 100_000, "Cannot read"),
         ("[]", "no such list"),
         ('{"data": 3}', "no such list"),
         ('{"data": []}', "whole images"),
@@ -166,6 +171,7 @@ def test_csv_and_npz_hold_the_same_examples(tmp_path):
         ("a,label\nnan,1\n", "not finite"),
         ("a,label\n1,inf\n", "not finite"),
         (b"a,label\n\xff\xfe,1\n", "Cannot read"),
+        ("a,label\n" + "x" * 200_000 + ",1\n", "field larger than field limit"),
     ],
 )
 def test_invalid_csv(tmp_path, text, message):
@@ -193,7 +199,34 @@ def test_invalid_npz(tmp_path, arrays, message):
         read_examples(tmp_path / "own.npz")
 
 
+def test_invalid_npz_of_any_damage(tmp_path):
+    """Whatever zipfile, zlib or numpy makes of a flipped byte is one sentence."""
+    path = tmp_path / "own.npz"
+    rng = np.random.default_rng(0)
+    np.savez_compressed(path, features=rng.standard_normal((20, 4)), labels=rng.integers(0, 3, 20))
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        with suppress(DataError):
+            read_examples(path)
+
+
+def test_invalid_npz_that_claims_more_than_memory_holds(tmp_path):
+    path = tmp_path / "own.npz"
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (10**12, 4)})
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("features.npy", "labels.npy"):
+            archive.writestr(name, header.getvalue())
+    with pytest.raises(DataError, match="Cannot read"):
+        read_examples(path)
+
+
 def test_invalid_files(tmp_path):
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    (tmp_path / "one.npy").rename(tmp_path / "one.npz")
+    with pytest.raises(DataError, match="not an archive of several"):
+        read_examples(tmp_path / "one.npz")
     (tmp_path / "own.npz").write_bytes(b"PK not really")
     with pytest.raises(DataError, match="Cannot read"):
         read_examples(tmp_path / "own.npz")
