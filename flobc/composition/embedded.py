@@ -180,10 +180,13 @@ class EmbeddedRun:
             self._deliver(header)
 
     def _step_all(self) -> None:
-        """Let every node do what it owes until nobody has anything left that moves the chain."""
-        while any(node.step() for node in self._validators):
+        """Let every node do what it owes until nobody has anything left that moves the chain.
+
+        With the last block the run is over: nobody begins work whose result nobody would wait for.
+        """
+        while self.state.height < self._rounds and any(node.step() for node in self._validators):
             pass
-        for trainer in self._trainers:
+        for trainer in self._trainers if self.state.height < self._rounds else ():
             trainer.step()
 
     def _publish(self, payload: Payload) -> None:

@@ -131,6 +131,11 @@ def sign_more_chunks(payload: Payload, run: ForgedRun) -> Sequence[Payload]:
     return [resign(payload, run.get_identity(FORGER), (*payload.chunks, b"\0"))]
 
 
+def sign_larger_chunks(payload: Payload, run: ForgedRun) -> Sequence[Payload]:
+    """More bytes than any codec needs for the model."""
+    return [resign(payload, run.get_identity(FORGER), [chunk * 3 for chunk in payload.chunks])]
+
+
 def change_base(payload: Payload, base_height: int, run: ForgedRun) -> Sequence[Payload]:
     return [resign(payload, run.get_identity(FORGER), payload.chunks, base_height=base_height)]
 
@@ -153,6 +158,7 @@ IGNORED: dict[str, Forger] = {
     "a chunk that never comes": omit_chunk,
     "fewer chunks than the model has, signed": sign_fewer_chunks,
     "more chunks than the model has, signed": sign_more_chunks,
+    "more bytes than the model can take, signed": sign_larger_chunks,
     "a base that is too old": lambda payload, run: (
         change_base(payload, max(0, payload.header.base_height - 1), run) if payload.header.base_height else ()
     ),

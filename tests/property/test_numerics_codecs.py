@@ -7,6 +7,7 @@ from hypothesis.extra import numpy as arrays
 from flobc.errors import PayloadFault
 from flobc.numerics.codecs import CODEC_NAMES, decode_chunk, decode_update, encode_update, get_codec
 from flobc.numerics.fixed_point import Grid, Segment, norm
+from flobc.protocol.consensus.voting import MAX_COORDINATE_BYTES
 from tests.support import aggregation_reference as reference
 
 LIMIT = 2**30
@@ -73,6 +74,13 @@ def test_block_codecs_round_half_to_even(codec, delta):
         mantissas, exponent = reference.encode_block(exact[start : start + block], bits)
         expected += [m << exponent for m in mantissas]
     assert encode(delta, codec, 1024, residual=np.zeros(GRID.size, np.float32)).update.tolist() == expected
+
+
+@pytest.mark.parametrize("codec", CODEC_NAMES)
+@given(st.integers(1, 2**32))
+def test_no_codec_takes_more_than_a_header_may_claim(codec, count):
+    """ROUND-2: whatever the chunk size."""
+    assert get_codec(codec).max_chunk_bytes(count) <= MAX_COORDINATE_BYTES * count
 
 
 @pytest.mark.parametrize("codec", BLOCK_CODECS)

@@ -150,7 +150,7 @@ class Chain:
             norm=1000,
             payload_root=digest("payload", who.public_key, base, k),
             num_chunks=1,
-            size_bytes=64,
+            size_bytes=9,
         )
         return sign(replace(header, **changes), who)
 

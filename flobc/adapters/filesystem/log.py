@@ -11,8 +11,13 @@ from typing import IO
 
 from flobc.errors import DataError
 from flobc.ports.records import require_record
+from flobc.protocol.consensus.machine import MAX_RECORD_BYTES
 
 _HEADER_BYTES = 8
+_MAX_TAIL_BYTES = 16 * 1024 * 1024
+"""No crash tears off more than this; searching more would let a hostile file keep its reader busy for hours."""
+_MAX_HASHED_BYTES = 1 << 30
+"""How much a search of the tail may hash, about a second's work; a true tail takes a thousandth."""
 
 
 def frame_record(record: bytes) -> bytes:
@@ -41,19 +46,24 @@ class LogReader:
             length = int.from_bytes(head[:4], "big")
             record = self._file.read(min(length, self._size_bytes - offset - len(head)))
             if not _is_whole(head, record):
-                rest = head + record + self._file.read(self._size_bytes - offset - len(head) - len(record))
-                self._validate_tail(rest, offset)
+                self._validate_tail(head + record, offset)
                 return
             yield record
             offset += _HEADER_BYTES + length
 
-    def _validate_tail(self, tail: bytes, offset: int) -> None:
-        if _has_whole_record(tail):
-            raise DataError(
-                f"The log {self._name} is damaged at byte {offset} with whole records after it; "
-                "restore the file from a copy or start a new run in another directory."
-            )
-        self.torn_bytes = len(tail)
+    def _validate_tail(self, begun: bytes, offset: int) -> None:
+        size = self._size_bytes - offset
+        found = f"{size} bytes after it, more than a crash tears off"
+        if size <= _MAX_TAIL_BYTES:
+            tail = begun + self._file.read(size - len(begun))
+            if not _has_whole_record(tail):
+                self.torn_bytes = len(tail)
+                return
+            found = "whole records after it"
+        raise DataError(
+            f"The log {self._name} is damaged at byte {offset} with {found}; "
+            "restore the file from a copy or start a new run in another directory."
+        )
 
 
 def _is_whole(head: bytes, record: bytes) -> bool:
@@ -65,15 +75,20 @@ def _is_whole(head: bytes, record: bytes) -> bool:
 
 
 def _has_whole_record(tail: bytes) -> bool:
-    """Return whether a whole record stands anywhere in a tail: then cutting there would lose it.
+    """Return whether a whole record stands anywhere in a tail, or it takes too long to be sure that none does.
 
-    Every offset is tried, because the damage may have hit a length.
+    Then cutting there would lose it. Every offset is tried, because the damage may have hit a length.
     """
+    hashed_bytes = 0
     for start in range(1, len(tail) - _HEADER_BYTES):
         length = int.from_bytes(tail[start : start + 4], "big")
         stop = start + _HEADER_BYTES + length
-        if stop <= len(tail) and _is_whole(tail[start : start + _HEADER_BYTES], tail[start + _HEADER_BYTES : stop]):
-            return True
+        if 0 < length <= MAX_RECORD_BYTES and stop <= len(tail):
+            hashed_bytes += length
+            if hashed_bytes > _MAX_HASHED_BYTES:
+                return True
+            if _is_whole(tail[start : start + _HEADER_BYTES], tail[start + _HEADER_BYTES : stop]):
+                return True
     return False
 
 

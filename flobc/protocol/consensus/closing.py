@@ -104,7 +104,7 @@ def _decide_updates(state: ChainState) -> list[tuple[Decision, PendingUpdate]]:
     core = state.core
     decided = sorted(
         ((update, item) for update, item in core.pending.items() if is_decided(state, item)),
-        key=lambda pair: (pair[1].position, pair[0]),
+        key=lambda pair: (pair[1].position, pair[1].place),
     )
     decisions = []
     for update, item in decided:

@@ -15,7 +15,7 @@ from flobc.protocol.chain.block import (
     compute_evidence_root,
     compute_header_digest,
 )
-from flobc.protocol.encoding import I32, I64, U32, U64, Digest, Key, compute_digest
+from flobc.protocol.encoding import I32, I64, U16, U32, U64, Digest, Key, compute_digest
 from flobc.protocol.messages import BaseReport, Evidence, Fault, Seal, UpdateHeader
 from flobc.protocol.params import ChainParams, Genesis, get_chain_id, get_quorum, validate_genesis
 from flobc.protocol.sync.policies import RoundView
@@ -45,10 +45,14 @@ class VoteEntry:
 
 @dataclasses.dataclass(frozen=True)
 class PendingUpdate:
-    """An update that the log knows and no block has decided; ``position`` is where its header entered."""
+    """An update that the log knows and no block has decided.
+
+    Its header entered with the record at ``position``, as the ``place``-th header of that batch.
+    """
 
     header: UpdateHeader
     position: U64
+    place: U16
     votes: dict[Key, VoteEntry]
 
 

@@ -25,6 +25,9 @@ from flobc.protocol.messages import (
 from flobc.protocol.params import SCORE_ONE
 from flobc.protocol.sync.policies import is_base_allowed, is_k_allowed
 
+MAX_COORDINATE_BYTES = 4
+"""No codec takes more for a coordinate, so nobody need hold more of a payload than this (ROUND-2)."""
+
 
 def validate_header_form(state: ChainState, header: UpdateHeader) -> None:
     """Check what of a trainer's header no later record can mend: chain, k, form and signature (ROUND-1..ROUND-3).
@@ -40,6 +43,9 @@ def validate_header_form(state: ChainState, header: UpdateHeader) -> None:
         raise RemoteProtocolError(
             "ROUND-2", f"{num_chunks} chunks of {params.codec}", f"{header.num_chunks} of {header.codec}"
         )
+    most = MAX_COORDINATE_BYTES * state.genesis.model.size
+    if header.size_bytes > most:
+        raise RemoteProtocolError("ROUND-2", f"a payload of at most {most} bytes", f"{header.size_bytes} bytes")
     if header.num_examples < 1:
         raise RemoteProtocolError("ROUND-2", "at least one example", str(header.num_examples))
     if not verify_message(header):
@@ -71,24 +77,24 @@ def validate_update_header(state: ChainState, header: UpdateHeader) -> bytes:
     return update
 
 
-def _add_header(core: CoreState, header: UpdateHeader, update: bytes) -> CoreState:
+def _add_header(core: CoreState, header: UpdateHeader, update: bytes, place: int) -> CoreState:
     known = KnownHeader(update, header.trainer, header.base_height, header.payload_root, core.position)
     return replace(
         core,
-        pending={**core.pending, update: PendingUpdate(header, core.position, {})},
+        pending={**core.pending, update: PendingUpdate(header, core.position, place, {})},
         known={**core.known, build_identity_key(header): known},
     )
 
 
 def _add_headers(state: ChainState, headers: tuple[UpdateHeader, ...]) -> ChainState:
-    for header in headers:
+    for place, header in enumerate(headers):
         if build_identity_key(header) in state.core.known:
             continue
         try:
             update = validate_update_header(state, header)
         except RemoteProtocolError:
             continue  # a header that came too late is skipped alone; its sender may be honest (ROUND-4)
-        state = replace(state, core=_add_header(state.core, header, update))
+        state = replace(state, core=_add_header(state.core, header, update, place))
     return state
 
 

@@ -48,8 +48,8 @@ MAX_HEIGHTS_AHEAD = 16
 class ValidatorRole:
     """One validator's own memory: results that the log may not hold yet.
 
-    ``headers`` are updates whose payload is complete, ``votes`` own results by update, ``results``
-    own model digests by height, ``evidence`` conflicts by the update's identity or the sealing key,
+    ``headers`` are updates whose payload is complete, in order of arrival, ``votes`` own results by update,
+    ``results`` own model digests by height, ``evidence`` conflicts by the update's identity or the sealing key,
     ``stray_seals`` others' that the chain did not count, ``seal`` the last one made durable.
     """
 
@@ -176,11 +176,11 @@ def build_vote_batch(role: ValidatorRole, state: ChainState) -> VoteBatch | None
     """Return the unsigned batch of everything the log lacks from this validator, or None (ROUND-5)."""
     if role.key in state.core.muted:
         return None
-    due = [
-        vote
-        for update, vote in sorted(role.votes.items())
-        if _is_vote_due(role, state, update) and update in role.headers
-    ][: state.params.max_votes_per_batch]
+    # In order of arrival: in any order that a trainer can choose by its header, a copy would get in front of
+    # the update it copies and own the payload (ROUND-11).
+    due = [role.votes[update] for update in role.headers if update in role.votes and _is_vote_due(role, state, update)][
+        : state.params.max_votes_per_batch
+    ]
     if not due:
         return None
     base = role.bases.get(state.core.height)
@@ -245,16 +245,16 @@ def _get_sealing_duties(role: ValidatorRole, state: ChainState, closed: ClosedRo
 
 
 def _get_scoring_duties(role: ValidatorRole, state: ChainState) -> list[Duty]:
-    """One trainer after the other in turn, so that a flooder delays only itself (ROUND-4)."""
+    """One trainer after the other in turn, in order of arrival, so that a flooder delays only itself (ROUND-4)."""
     waiting: dict[bytes, list[ScoreUpdate]] = {}
-    for update, header in sorted(role.headers.items(), key=lambda pair: (pair[1].base_height, pair[1].k, pair[0])):
+    for update, header in role.headers.items():
         base = role.bases.get(header.base_height)
         if update in role.votes or base is None or not _is_open(state, update, header):
             continue
         bound = state.core.norm_bounds.get(header.base_height, 0)
         unit_loss = base.report.loss if state.core.initial_loss is None else state.core.initial_loss
         waiting.setdefault(header.trainer, []).append(ScoreUpdate(update, header, base, bound, unit_loss))
-    queues = [waiting[trainer] for trainer in sorted(waiting)]
+    queues = list(waiting.values())
     turns = max((len(queue) for queue in queues), default=0)
     return [queue[turn] for turn in range(turns) for queue in queues if turn < len(queue)]
 

@@ -71,6 +71,17 @@ def test_a_flipped_length_does_not_cost_the_records_behind_it(tmp_path: Path) ->
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize(
+    "tail",
+    [b"\0\3\0\3" * (1 << 16), bytes(17 * 1024 * 1024)],
+    ids=["every length leads to much hashing", "longer than any crash leaves"],
+)
+def test_invalid_tail_that_would_keep_the_reader_busy_for_hours(tail: bytes) -> None:
+    """Refused, because what might hold records is not cut off; 256 KiB of such lengths would hash 6 GB."""
+    with pytest.raises(DataError, match="damaged at byte"):
+        read(frame([b"first"]) + b"\xff" + tail)
+
+
 def test_opening_to_write_cuts_the_torn_tail_off(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(frame([b"first", b"second"])[:-1])

@@ -61,6 +61,7 @@ def test_invalid_senders():
         {"codec": "float32"},
         {"num_chunks": 2},
         {"num_examples": 0},
+        {"size_bytes": 17},
     ],
     ids="_".join,
 )

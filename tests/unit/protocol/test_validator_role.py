@@ -1,10 +1,21 @@
 """What a validator owes, and what it must not let itself be led into."""
 
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
-from flobc.protocol.messages import NO_SIGNATURE, Evidence, Ready, Seal, VoteBatch, decode_record, encode_record
+from flobc.protocol.chain.block import Reason
+from flobc.protocol.messages import (
+    NO_SIGNATURE,
+    Evidence,
+    Ready,
+    Seal,
+    VoteBatch,
+    compute_update_id,
+    decode_record,
+    encode_record,
+)
 from flobc.protocol.roles import validator as rules
 from flobc.protocol.roles.duties import ScoreUpdate
 from tests.support.dialogue import Chain, build_params, digest, identity
@@ -42,6 +53,7 @@ def test_junk_on_the_updates_topic_stalls_nobody():
         {"codec": "float32"},
         {"num_chunks": 2},
         {"num_examples": 0},
+        {"size_bytes": 17},
         {"base": 10**9},
         {"trainer": identity("stranger")},
     ],
@@ -95,6 +107,20 @@ def test_trainers_are_scored_in_turn():
     trainers = [duty.header.trainer for duty in duties if isinstance(duty, ScoreUpdate)]
     assert set(trainers[:3]) == {one.public_key for one in chain.trainers}
     assert len(trainers) == 7
+
+
+def test_a_copy_does_not_overtake_by_a_header_that_sorts_first():
+    """ROUND-5, ROUND-11: its author searches for an id below the original's, which takes a few tries."""
+    chain = Chain(params=build_params("bsp"))
+    replicas = build_world(chain)
+    original = chain.update(1)
+    copies = (chain.update(0, payload_root=original.payload_root, num_examples=n) for n in count(1))
+    copy = next(item for item in copies if compute_update_id(item) < compute_update_id(original))
+    deliver(replicas, original, copy, chain.update(2))
+    assert run(replicas, lambda state: state.height == 1)
+    reasons = {item.update: item.reason for item in replicas[0].state.head.body.decisions}
+    assert reasons[compute_update_id(original)] is Reason.ACCEPTED
+    assert reasons[compute_update_id(copy)] is Reason.DUPLICATE
 
 
 def test_a_batch_holds_what_the_log_lacks_and_no_more():
