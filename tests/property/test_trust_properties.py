@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from flobc.protocol.trust.params import INITIAL_TRUST, TRUST_ONE, TrustParams
 from flobc.protocol.trust.policies import admit, admit_genesis, credit, effective_trust
 from flobc.protocol.trust.shares import compute_shares
-from flobc.protocol.trust.state import Scored, TrustState
+from flobc.protocol.trust.state import Scored
 from tests.support.trust_world import KINDS, key_of, play
 
 TRAINERS = tuple(bytes([i]) * 32 for i in range(8))
@@ -47,13 +47,11 @@ def histories(draw, params):
     """Parameters and the states of a chain with some genesis members, joins and rounds."""
     chosen = draw(params)
     members = draw(st.integers(1, 4))
-    state = TrustState()
-    for trainer in TRAINERS[:members]:
-        state = admit(chosen, state, trainer, 0, genesis=True)
+    state = admit_genesis(chosen, TRAINERS[:members])
     states = [state]
     for height in range(draw(st.integers(0, 8))):
         if len(state.entries) < len(TRAINERS) and draw(st.booleans()):
-            state = admit(chosen, state, TRAINERS[len(state.entries)], height, genesis=False)
+            state = admit(chosen, state, TRAINERS[len(state.entries)], height)
             states.append(state)
         results = draw(st.lists(results_of(tuple(state.entries), height), max_size=10))
         state = credit(chosen, state, results, height)
@@ -84,7 +82,7 @@ def test_plus_joining_moves_nobody(history):
     """TRUST-11."""
     params, states = history
     newcomer = b"\xff" * 32
-    state = admit(params, states[-1], newcomer, 99, genesis=False)
+    state = admit(params, states[-1], newcomer, 99)
     entries = dict(state.entries)
     assert entries.pop(newcomer).trust == params.floor
     assert entries == states[-1].entries
@@ -175,13 +173,3 @@ def test_the_default_constants_do_what_the_spec_says(seed):
     assert trust["one fault at round 10"] > INITIAL_TRUST * 7 // 10
     assert trust["skewed shard"] > 2 * max(trust["a little noise"], trust["much noise"])
     assert min(trust[f"honest {i}"] for i in (1, 2, 3)) > INITIAL_TRUST * 9 // 10
-
-
-@given(st.sampled_from(["none", "flobc", "flobc_plus"]), st.sets(st.sampled_from(TRAINERS)))
-def test_a_new_chains_trust_is_what_admitting_its_members_in_turn_gives(policy, trainers):
-    """TRUST-5, TRUST-9, TRUST-10."""
-    params = TrustParams(policy=policy)
-    state = TrustState()
-    for trainer in sorted(trainers):
-        state = admit(params, state, trainer, 0, genesis=True)
-    assert admit_genesis(params, sorted(trainers)) == state

@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass
 
 from flobc.protocol.trust.params import INITIAL_TRUST, TRUST_ONE, TrustParams
-from flobc.protocol.trust.policies import admit, credit
+from flobc.protocol.trust.policies import admit, admit_genesis, credit
 from flobc.protocol.trust.state import Scored, TrustState
 
 ROUNDS = 30
@@ -82,12 +82,12 @@ def play_round(state: TrustState, height: int, rng: random.Random) -> list[Score
 def play(params: TrustParams, seed: int = 7) -> list[TrustState]:
     """States after 0, 1, ... ROUNDS rounds."""
     rng = random.Random(seed)
-    state = TrustState()
+    state = admit_genesis(params, [key_of(kind) for kind in KINDS if not kind.joins_at])
     states = []
     for height in range(ROUNDS):
         for kind in KINDS:
-            if kind.joins_at == height:
-                state = admit(params, state, key_of(kind), height, genesis=height == 0)
+            if kind.joins_at == height > 0:
+                state = admit(params, state, key_of(kind), height)
         states.append(state)
         state = credit(params, state, play_round(state, height, rng), height)
     return [*states, state]

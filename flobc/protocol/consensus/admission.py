@@ -65,7 +65,7 @@ def apply_join(state: ChainState, join: Join) -> ChainState:
         state,
         core=replace(
             core,
-            trust=admit(state.params.trust, core.trust, join.trainer, core.height, genesis=False),
+            trust=admit(state.params.trust, core.trust, join.trainer, core.height),
             trainers={**core.trainers, join.trainer: entry},
             joins=core.joins + 1,
             invitations=invitations,

@@ -25,11 +25,9 @@ def start_members(trainers: Sequence[bytes]) -> TrustState:
     return TrustState(build_entries({trainer: TrustEntry(INITIAL_TRUST, 0, 0) for trainer in trainers}))
 
 
-def admit_member(params: TrustParams, state: TrustState, trainer: bytes, height: int, genesis: bool) -> TrustState:
-    """A genesis member starts at the initial trust, a newcomer at the floor and on probation."""
-    entry = (
-        TrustEntry(INITIAL_TRUST, 0, height) if genesis else TrustEntry(params.floor, params.probation_rounds, height)
-    )
+def admit_member(params: TrustParams, state: TrustState, trainer: bytes, height: int) -> TrustState:
+    """A newcomer starts at the floor and on probation."""
+    entry = TrustEntry(params.floor, params.probation_rounds, height)
     return TrustState(build_entries({**state.entries, trainer: entry}), state.references)
 
 

@@ -14,22 +14,22 @@ from flobc.protocol.trust.shares import admit_scaled, admit_uniform, credit_shar
 from flobc.protocol.trust.state import Scored, TrustState
 
 
-def admit(params: TrustParams, state: TrustState, trainer: bytes, height: int, genesis: bool) -> TrustState:
-    """The state with one more trainer, admitted by genesis or later at ``height``.
+def admit(params: TrustParams, state: TrustState, trainer: bytes, height: int) -> TrustState:
+    """The state with one more trainer, admitted at ``height``.
 
     **Raises** LocalProtocolError (TRUST-2) if the trainer is already admitted.
     """
     if trainer in state.entries:
         raise LocalProtocolError("TRUST-2", "a trainer that is not admitted yet", trainer.hex())
     if params.policy == "flobc_plus":
-        return admit_member(params, state, trainer, height, genesis)
-    if params.policy == "none" or genesis:
+        return admit_member(params, state, trainer, height)
+    if params.policy == "none":
         return admit_uniform(state, trainer, height)
     return admit_scaled(state, trainer, height)
 
 
 def admit_genesis(params: TrustParams, trainers: Sequence[bytes]) -> TrustState:
-    """The state of a new chain: what ``admit`` makes of each genesis member in turn, in one go."""
+    """The state of a new chain: all genesis members start equal."""
     if params.policy == "flobc_plus":
         return start_members(trainers)
     return start_uniform(trainers)

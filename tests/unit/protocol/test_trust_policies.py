@@ -4,7 +4,7 @@ import pytest
 
 from flobc.errors import LocalProtocolError, UsageError
 from flobc.protocol.trust.params import INITIAL_TRUST, TRUST_ONE, TrustParams, validate_trust_params
-from flobc.protocol.trust.policies import admit, credit, effective_trust
+from flobc.protocol.trust.policies import admit, admit_genesis, credit, effective_trust
 from flobc.protocol.trust.state import Reference, Scored, TrustEntry, TrustState
 
 A, B, C, D, E = (bytes([i]) * 32 for i in range(5))
@@ -15,10 +15,7 @@ NONE = TrustParams(policy="none")
 
 
 def genesis(params, *trainers):
-    state = TrustState()
-    for trainer in trainers:
-        state = admit(params, state, trainer, 0, genesis=True)
-    return state
+    return admit_genesis(params, trainers)
 
 
 def scored(trainer, score, base_height=1, discount=FULL):
@@ -77,7 +74,7 @@ def test_invalid_second_admission(params):
     state = genesis(params, A, B)
     before = dict(state.entries)
     with pytest.raises(LocalProtocolError, match="TRUST-2"):
-        admit(params, state, A, 5, genesis=False)
+        admit(params, state, A, 5)
     assert state.entries == before
 
 
@@ -96,7 +93,7 @@ def test_none_ignores_scores():
     state = genesis(NONE, C, A, B)
     assert trust_of(state) == {0: 333_333_334, 1: 333_333_333, 2: 333_333_333}
     assert credit(NONE, state, [scored(A, 900_000), faulty(B)], 1) == state
-    assert set(trust_of(admit(NONE, state, D, 9, genesis=False)).values()) == {TRUST_ONE // 4}
+    assert set(trust_of(admit(NONE, state, D, 9)).values()) == {TRUST_ONE // 4}
 
 
 def test_flobc_repeats_the_prototype():
@@ -128,7 +125,7 @@ def test_flobc_newcomer_erases_nothing():
     """TRUST-9: joining used to reset everybody's trust."""
     state = credit(FLOBC, genesis(FLOBC, A, B), [scored(A, 500_000)], 1)
     assert trust_of(state) == {0: 666_666_667, 1: 333_333_333}
-    assert trust_of(admit(FLOBC, state, C, 2, genesis=False)) == {
+    assert trust_of(admit(FLOBC, state, C, 2)) == {
         0: 444_444_445,
         1: 222_222_222,
         2: 333_333_333,
@@ -138,7 +135,7 @@ def test_flobc_newcomer_erases_nothing():
 def test_plus_starts():
     """TRUST-10, TRUST-11."""
     state = genesis(PLUS, A, B)
-    state = admit(PLUS, state, C, 7, genesis=False)
+    state = admit(PLUS, state, C, 7)
     assert state.entries == {
         A: TrustEntry(INITIAL_TRUST, 0, 0),
         B: TrustEntry(INITIAL_TRUST, 0, 0),
@@ -247,7 +244,7 @@ def test_plus_probation_weighs_little_together():
     crowd = [bytes([1, i]) + bytes(30) for i in range(100)]
     state = genesis(PLUS, A)
     for trainer in crowd:
-        state = admit(PLUS, state, trainer, 3, genesis=False)
+        state = admit(PLUS, state, trainer, 3)
     trust = effective_trust(PLUS, state, [A, *crowd])
     assert trust[A] == INITIAL_TRUST
     assert {trust[trainer] for trainer in crowd} == {2_500}
