@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flobc.cli.places import find_newest_run
+from flobc.cli.places import expand_path, find_newest_run
 from flobc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def choose_path(arguments: Namespace) -> Path:
         return find_newest_run()
     if not given[0]:
         raise UsageError("The path of a run must not be empty.")
-    return Path(given[0]).expanduser().absolute()
+    return expand_path(given[0])
 
 
 def open_chain(arguments: Namespace) -> ChainArchive:

@@ -8,7 +8,7 @@ from pathlib import Path
 from flobc.cli import kinds
 from flobc.cli.options import check_scheme
 from flobc.cli.output import Talk, print_fields, print_json, print_table
-from flobc.cli.places import get_data_directory
+from flobc.cli.places import expand_path, get_data_directory
 from flobc.learning.data.fetch import SOURCES, fetch_data_set
 from flobc.learning.data.files import MANIFEST_NAME, read_examples, split_to_directory
 from flobc.learning.shards import parse_scheme
@@ -69,7 +69,7 @@ def execute_split(arguments: Namespace) -> int:
 
 def read_source(arguments: Namespace) -> Examples:
     """Return the examples of a file, or the training part of a task's data. **Raises** DataError, UsageError."""
-    path = Path(arguments.source).expanduser()
+    path = expand_path(arguments.source)
     if path.suffix in (".npz", ".csv") or path.exists():
         return read_examples(path, arguments.label)
     return get_task(arguments.source).load(DataSource(choose_directory(arguments))).train

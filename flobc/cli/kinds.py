@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, TypeVar
 
+from flobc.cli.places import expand_path
 from flobc.errors import UsageError
 from flobc.learning.suggest import suggest
 from flobc.protocol.sync.params import UNBOUNDED_STALENESS
@@ -127,10 +128,7 @@ def path() -> Kind:
     def parse(given: str) -> Path:
         if not given:
             raise ValueError
-        try:
-            return Path(given).expanduser().absolute()
-        except RuntimeError as error:  # "~nobody": there is no such person
-            raise ValueError from error
+        return expand_path(given)
 
     return Kind("PATH", "a path", parse, lambda value: "none" if value is None else str(value))
 

@@ -22,7 +22,15 @@ def get_data_home() -> Path:
 def get_data_directory() -> Path:
     """Return where data sets lie: ``FLOBC_DATA_DIR`` if set, else in the data folder."""
     chosen = os.environ.get("FLOBC_DATA_DIR", "")
-    return Path(chosen).expanduser().absolute() if chosen else get_data_home() / "data"
+    return expand_path(chosen) if chosen else get_data_home() / "data"
+
+
+def expand_path(given: str) -> Path:
+    """Return a path as an absolute one, ``~`` the person's home. **Raises** UsageError for ``~nobody``."""
+    try:
+        return Path(given).expanduser().absolute()
+    except RuntimeError as error:
+        raise UsageError(f"There is no home for the path {given!r}; write the path in full.") from error
 
 
 def get_runs_directory() -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 from flobc.cli.live import build_progress
 from flobc.cli.options import Given, apply_options, find_conflict
 from flobc.cli.output import Talk, print_json
-from flobc.cli.places import check_run_place, claim_run, get_data_directory, list_runs, move_aside
+from flobc.cli.places import check_run_place, claim_run, expand_path, get_data_directory, list_runs, move_aside
 from flobc.cli.summary import build_summary, describe_summary, print_summary
 from flobc.cli.verify import check_chain
 from flobc.composition.embedded import build_attacks
@@ -78,7 +78,7 @@ def build_plan(given: Given, directory: str | None, *, anew: bool, talk: Talk) -
         return Plan(fresh, None if anew else find_unfinished(fresh, talk))
     if not directory:
         raise UsageError("--dir must be a path, not ''.")
-    root = Path(directory).expanduser().absolute()
+    root = expand_path(directory)
     check_run_place(root)
     validate_unused(root)
     if not is_run_directory(root):

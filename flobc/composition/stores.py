@@ -51,7 +51,7 @@ def open_file_stores(root: Path, genesis: Genesis) -> Iterator[Stores]:
             FilePayloads(root / "payloads"),
             FileModels(root / "models"),
             FileBlocks(root / "blocks", head),
-            FileSeals(root / "seals"),
+            FileSeals(root / "seals", log.sync),
         )
     finally:
         log.sync()

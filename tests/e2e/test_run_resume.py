@@ -22,6 +22,7 @@ from flobc.protocol.consensus.state import build_identity_key
 from flobc.protocol.messages import Seal, compute_update_id, decode_record
 from tests.support.crashes import Killed, KillSwitch
 from tests.support.embedded import World, build_settings
+from tests.support.power import Disk
 
 ROUNDS = 2
 SCHEMES = ("bsp", "ssp", "bap")
@@ -140,6 +141,17 @@ def test_a_killed_run_goes_on_in_its_directory(tmp_path: Path, writes: int) -> N
     report = verify_chain(open_archive(tmp_path / "run"), full=True)
     assert report.complete
     assert report.height == ROUNDS
+
+
+@pytest.mark.parametrize("writes", range(1, 52, 3))
+def test_a_run_goes_on_after_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int) -> None:
+    """What a seal speaks of is on disk before the seal: no validator can be made to seal another block."""
+    settings, disk = build_undisturbable("bsp"), Disk(monkeypatch)
+    start_and_kill(tmp_path / "run", settings, writes)
+    disk.cut_power(tmp_path / "run", tmp_path / "left")
+    result = run(settings, task=task, directory=tmp_path / "left")
+    assert tuple(block.header.model for block in result.blocks) == run_straight("bsp")[0]
+    assert verify_chain(open_archive(tmp_path / "left"), full=True).complete
 
 
 def test_a_torn_log_and_half_written_files_do_not_stop_a_run(tmp_path: Path) -> None:

@@ -11,11 +11,10 @@ from typing import IO
 
 
 @contextlib.contextmanager
-def replace_atomically(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
+def replace_atomically(path: Path) -> Iterator[IO[bytes]]:
     """Open a file beside ``path`` that takes its place when the block ends well.
 
-    A reader or a crash sees the old file or the whole new one. ``durable`` also waits until file
-    and directory entry are on disk.
+    A reader, a crash or a power cut sees the old file or the whole new one.
 
     **Raises** OSError; nothing half-written stays behind.
     """
@@ -26,20 +25,18 @@ def replace_atomically(path: Path, *, durable: bool = True) -> Iterator[IO[bytes
         beside.unlink(missing_ok=True)
         with beside.open("xb") as file:  # never through a link that somebody left under this name
             yield file
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
+            file.flush()
+            os.fsync(file.fileno())
         beside.replace(path)
-        if durable:
-            sync_directory(path.parent)
+        sync_directory(path.parent)
     finally:
         with contextlib.suppress(FileNotFoundError):
             beside.unlink()
 
 
-def write_atomically(path: Path, pieces: Iterable[bytes | memoryview], *, durable: bool = True) -> None:
+def write_atomically(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     """Put ``pieces`` at ``path``, whole or not at all. **Raises** OSError."""
-    with replace_atomically(path, durable=durable) as file:
+    with replace_atomically(path) as file:
         for piece in pieces:
             file.write(piece)
 

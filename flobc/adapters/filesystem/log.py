@@ -9,6 +9,7 @@ from io import FileIO
 from pathlib import Path
 from typing import IO
 
+from flobc.adapters.filesystem.files import sync_directory
 from flobc.errors import DataError
 from flobc.ports.records import require_record
 from flobc.protocol.consensus.machine import MAX_RECORD_BYTES
@@ -123,6 +124,7 @@ class FileLog:
                 torn_bytes = reader.torn_bytes
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab", buffering=0)
+        sync_directory(path.parent)
         if torn_bytes:
             self._file.truncate(path.stat().st_size - torn_bytes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ class FilePayloads:
 
     def put(self, update: bytes, payload: Payload) -> None:
         """Keep a payload."""
-        write_atomically(self._path(update), encode_payload(payload), durable=False)
+        write_atomically(self._path(update), encode_payload(payload))
 
     def get(self, update: bytes) -> Payload | None:
         """Return a payload, or None. **Raises** DataError when its file is damaged."""
@@ -65,7 +66,7 @@ class FileModels:
 
     def put(self, digest: bytes, model: NDArray[np.int32]) -> None:
         """Keep a model."""
-        write_atomically(self._path(digest), [encode_model(model)], durable=False)
+        write_atomically(self._path(digest), [encode_model(model)])
 
     def get(self, digest: bytes) -> NDArray[np.int32] | None:
         """Return a model, or None. **Raises** DataError when its file is cut short."""
@@ -125,16 +126,18 @@ class FileBlocks:
 
 
 class FileSeals:
-    """One file per validator."""
+    """One file per validator; ``settle`` puts on disk what a seal speaks of, the log, before the seal itself."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, settle: Callable[[], None] = lambda: None) -> None:
         self._directory = directory
+        self._settle = settle
 
     def _path(self, validator: bytes) -> Path:
         return self._directory / f"{validator.hex()}.seal"
 
     def save(self, seal: Seal) -> None:
         """Make the seal durable before anybody sees it."""
+        self._settle()
         write_atomically(self._path(seal.validator), [encode_record(seal)])
 
     def load(self, validator: bytes) -> Seal | None:
