@@ -9,22 +9,32 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class MaxPool2(nn.Module):
-    """Largest of each 2x2 block, as ``torch.nn.MaxPool2d(2)``, faster on a CPU.
+class ChannelsLastConv2d(nn.Conv2d):
+    """A convolution, as ``torch.nn.Conv2d``, that lays its output out with the channels last.
 
-    Torch's pooling is slow on tensors whose channels come first. Without gradients three
-    element-wise maxima do (measured four times as fast on 28 channels of 26x26); with gradients the
-    channels are moved last before pooling (a training step of the paper's CNN: 15 % faster).
-    **Shapes**: (N, C, H, W) to (N, C, H // 2, W // 2).
+    Pooling is faster on that layout, and up to :class:`ChannelsLastFlatten` nothing is converted: on a
+    CPU a training step of the paper's CNN takes 6 ms instead of 9.5.
     """
 
     def forward(self, features: Tensor) -> Tensor:
-        """Pool; the result has the same values in either way."""
-        if torch.is_grad_enabled():
-            return functional.max_pool2d(features.contiguous(memory_format=torch.channels_last), 2)
-        height, width = features.shape[2] // 2 * 2, features.shape[3] // 2 * 2
-        rows = torch.maximum(features[:, :, 0:height:2, :width], features[:, :, 1:height:2, :width])
-        return torch.maximum(rows[..., 0::2], rows[..., 1::2])
+        """Convolve (N, C, H, W)."""
+        return super().forward(_lay_channels_last(features))
+
+
+class ChannelsLastFlatten(nn.Module):
+    """Flattens (N, C, H, W) to (N, H * W * C), the order of Keras; free of cost on channels laid last."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Flatten."""
+        return features.permute(0, 2, 3, 1).flatten(1)
+
+
+def _lay_channels_last(features: Tensor) -> Tensor:
+    if features.shape[1] > 1:
+        return features.contiguous(memory_format=torch.channels_last)
+    # With one channel both layouts are the same bytes, and torch believes the strides.
+    _, _, height, width = features.shape
+    return features.contiguous().as_strided(features.shape, (height * width, 1, width, 1))
 
 
 def build_softmax(features: int, classes: int) -> nn.Module:
@@ -49,9 +59,9 @@ def build_paper_cnn() -> nn.Module:
     **Source**: FLoBC, arXiv 2112.11873; Glorot and Bengio 2010.
     """
     model = nn.Sequential(
-        nn.Conv2d(1, 28, 3),  # (N, 28, 26, 26)
-        MaxPool2(),  # (N, 28, 13, 13)
-        nn.Flatten(),  # (N, 4732)
+        ChannelsLastConv2d(1, 28, 3),  # (N, 28, 26, 26)
+        nn.MaxPool2d(2),  # (N, 28, 13, 13)
+        ChannelsLastFlatten(),  # (N, 4732)
         nn.Linear(4732, 128),
         nn.ReLU(),
         nn.Linear(128, 16),
@@ -70,12 +80,12 @@ def build_paper_cnn() -> nn.Module:
 def build_small_cnn(classes: int = 10) -> nn.Module:
     """Build a CNN of two convolutions for (N, 1, 8, 8) images."""
     return nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1),  # (N, 16, 8, 8)
+        ChannelsLastConv2d(1, 16, 3, padding=1),  # (N, 16, 8, 8)
         nn.ReLU(),
-        nn.Conv2d(16, 32, 3, padding=1),  # (N, 32, 8, 8)
+        ChannelsLastConv2d(16, 32, 3, padding=1),  # (N, 32, 8, 8)
         nn.ReLU(),
-        MaxPool2(),  # (N, 32, 4, 4)
-        nn.Flatten(),  # (N, 512)
+        nn.MaxPool2d(2),  # (N, 32, 4, 4)
+        ChannelsLastFlatten(),  # (N, 512)
         nn.Linear(512, 64),
         nn.ReLU(),
         nn.Linear(64, classes),

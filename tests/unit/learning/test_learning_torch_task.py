@@ -17,7 +17,7 @@ from examples import torch_task as rings
 from flobc.errors import DataError, UsageError
 from flobc.learning.determinism import SeededRandomness, build_generator, single_threaded
 from flobc.learning.device import get_device, set_device
-from flobc.learning.models import MaxPool2, build_mlp, build_paper_cnn, build_resnet18
+from flobc.learning.models import ChannelsLastConv2d, ChannelsLastFlatten, build_mlp, build_paper_cnn, build_resnet18
 from flobc.learning.optimizers import build_optimizer
 from flobc.learning.replica import build_module, describe_module
 from flobc.learning.task import DataSource, Examples, Task, TrainSettings
@@ -435,13 +435,18 @@ def test_resnet18_normalises_by_groups():
         assert build_module(build_resnet18, 0)(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 8, 8), (1, 1, 7, 5)])
-def test_max_pool_equals_torchs(shape):
-    features = torch.randn(shape, generator=build_generator(0))
-    expected = functional.max_pool2d(features, 2)
-    assert torch.equal(MaxPool2()(features), expected)
-    with torch.inference_mode():
-        assert torch.equal(MaxPool2()(features), expected)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("padding", [0, 1])
+def test_a_channels_last_convolution_equals_torchs(channels, padding):
+    """Also where the examples are a slice of something larger."""
+    mine, torchs = ChannelsLastConv2d(channels, 4, 3, padding=padding), nn.Conv2d(channels, 4, 3, padding=padding)
+    torchs.load_state_dict(mine.state_dict())
+    features = torch.randn((2, channels, 9, 7), generator=build_generator(0))[..., :6]
+    expected = torchs(features)
+    assert torch.allclose(mine(features), expected, atol=1e-6)
+    assert mine(features).is_contiguous(memory_format=torch.channels_last)
+    flat = ChannelsLastFlatten()(mine(features))
+    assert torch.allclose(flat, expected.permute(0, 2, 3, 1).reshape(2, -1), atol=1e-6)
 
 
 def test_initial_vectors_depend_on_the_seed_alone():
