@@ -122,7 +122,10 @@ class Splits:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean loss and share of right answers over ``examples`` examples; the loss may be NaN."""
+    """Mean loss and share of right answers over ``examples`` examples.
+
+    The loss is at least 0 and may be NaN; validators count one below 0 as 0 (ROUND-6).
+    """
 
     loss: float
     accuracy: float

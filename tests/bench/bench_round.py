@@ -16,12 +16,13 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+from flobc.composition import embedded
 from flobc.composition.reports import RoundReport, SilentObserver
 from flobc.composition.runner import run
 from flobc.composition.settings import RunSettings
 from flobc.protocol.params import ChainParams
 from flobc.protocol.sync.params import SyncParams
-from flobc.runtime import assembly, engine, follower, trainer_node, validator_node
+from flobc.runtime import engine, follower, trainer_node, validator_node
 
 TRAINERS = 10
 VALIDATORS = 4
@@ -31,7 +32,7 @@ WARM_UP = 3
 STAGES: tuple[tuple[str, Any, str], ...] = (
     ("train (trivial)", engine.LearningEngine, "train"),
     ("encode and hash", engine.LearningEngine, "encode"),
-    ("check root", assembly, "is_complete"),
+    ("check root", embedded, "is_complete"),
     ("decode, norm, candidate, evaluate", engine.LearningEngine, "evaluate_candidate"),
     ("decode and norm", engine.LearningEngine, "check"),
     ("aggregate, hash model", engine.LearningEngine, "aggregate"),
