@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -18,11 +19,11 @@ from flobc.learning.task import Evaluation
 from flobc.numerics.parallel import available_cores, run_inline
 from flobc.ports.payloads import Payload
 from flobc.ports.scheduler import Scheduler
-from flobc.protocol.consensus.state import ChainState, build_initial_state, build_round_view
-from flobc.protocol.messages import UpdateHeader, compute_update_id, verify_message
+from flobc.protocol.consensus.state import ChainState, build_initial_state
+from flobc.protocol.messages import UpdateHeader, compute_update_id
 from flobc.protocol.params import SCORE_ONE
 from flobc.protocol.sync.policies import is_base_allowed
-from flobc.runtime.assembly import is_complete
+from flobc.runtime.assembly import is_genuine
 from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine
 from flobc.runtime.follower import ChainFollower
@@ -39,6 +40,8 @@ TEST_MS = 1
 """Virtual time of a test; it touches nothing on the chain."""
 KEPT_MODELS = 8
 """How many models of the staleness window stay in the store."""
+KEPT_ROUNDS = 2
+"""Of how many rounds settled payloads stay in a run that keeps none."""
 
 
 def build_executor(workers: int) -> ThreadPoolExecutor:
@@ -93,6 +96,8 @@ class EmbeddedRun:
         )
         self._models = {0: federation.genesis.initial_model}
         self._received: set[bytes] = set()
+        self._checked_early: dict[int, tuple[Payload, bool]] = {}
+        self._settled: deque[frozenset[bytes]] = deque(maxlen=KEPT_ROUNDS)
         self._last_commit = (time.monotonic(), 0)
         self.tests: dict[int, TestReport] = {}
         if stores.models.get(federation.genesis.initial_model) is None:
@@ -165,6 +170,7 @@ class EmbeddedRun:
                 scheduler=self._scheduler,
                 durations=Durations(self._settings.seed),
                 publish=self._publish,
+                on_signed=self._check_early,
                 attack=attack,
             )
         )
@@ -197,7 +203,9 @@ class EmbeddedRun:
         """
 
         def receive() -> bool:
-            genuine = verify_message(payload.header) and is_complete(payload)
+            checked, genuine = self._checked_early.pop(id(payload), (None, False))
+            if checked is not payload:
+                genuine = is_genuine(payload)
             if genuine:
                 self._stores.payloads.put(compute_update_id(payload.header), payload)
             return genuine
@@ -208,11 +216,22 @@ class EmbeddedRun:
 
         self._scheduler.submit(receive, NETWORK_MS, arrive)
 
+    def _check_early(self, payload: Payload, base: bytes) -> None:
+        """Do on the trainer's worker what all receivers will do, while the payload is in its cache.
+
+        These are pure functions of the payload, and other workers would idle: under the virtual clock
+        payloads arrive one by one.
+        """
+        genuine = is_genuine(payload)
+        self._checked_early[id(payload)] = (payload, genuine)
+        if genuine:
+            self._engine.prepare(payload, base)
+
     def _deliver(self, header: UpdateHeader) -> None:
         self._received.add(compute_update_id(header))
         for validator in self._validators:
             validator.on_payload(header)
-        view = build_round_view(self.state)
+        view = self.state.round_view
         self._observer.on_update(
             self.state.height + 1, len(self._received), len(view.decided_trainers), len(view.active)
         )
@@ -232,6 +251,7 @@ class EmbeddedRun:
         self._forget(state)
         self._observer.on_round(self._build_report(state))
         self._received.clear()
+        self._checked_early.clear()
         self._test_model()
 
     def _forget(self, state: ChainState) -> None:
@@ -239,8 +259,20 @@ class EmbeddedRun:
         sync, height = state.params.sync, state.height
         bases = [base for base in self._models if is_base_allowed(sync, base, height)][-KEPT_MODELS:]
         keep = {self._models[base] for base in bases} | {self._models[max(0, height - 1)], self._models[0]}
-        self._stores.models.keep_only(frozenset(keep))
-        self._engine.release(lambda update: update in state.core.pending)
+        self._engine.keep_only(frozenset(keep), state.core.pending)
+        self._settled.append(frozenset(decision.update for decision in state.head.body.decisions))
+        if not self._stores.keeps_payloads:
+            self._forget_payloads(state)
+
+    def _forget_payloads(self, state: ChainState) -> None:
+        """Keep the payloads that may still be scored, and the newest settled ones, which a worker may be scoring."""
+        headers = self._stores.payloads.list_headers()
+        open_updates = {
+            compute_update_id(header)
+            for header in headers
+            if is_base_allowed(state.params.sync, header.base_height, state.height)
+        }
+        self._stores.payloads.keep_only(frozenset(open_updates).union(*self._settled))
 
     def _test_model(self) -> None:
         """Measure the head on the test set, which nobody on the chain holds."""

@@ -131,7 +131,7 @@ def open_stores(root: Path | None, settings: RunSettings, federation: Federation
     **Raises** UsageError when the directory holds a run with another genesis, or is in use.
     """
     if root is None:
-        yield build_memory_stores(federation.genesis)
+        yield build_memory_stores(federation.genesis, keeps_payloads=False)
         return
     root.mkdir(parents=True, exist_ok=True)
     with lock_directory(root):

@@ -20,19 +20,20 @@ from flobc.protocol.params import Genesis
 
 @dataclass(frozen=True)
 class Stores:
-    """One chain's log and stores."""
+    """One chain's log and stores; with ``keeps_payloads`` the settled ones stay, for who recomputes models."""
 
     log: RecordLog
     payloads: PayloadStore
     models: ModelStore
     blocks: BlockStore
     seals: SealStore
+    keeps_payloads: bool = True
 
 
-def build_memory_stores(genesis: Genesis) -> Stores:
+def build_memory_stores(genesis: Genesis, *, keeps_payloads: bool = True) -> Stores:
     """Return empty stores that end with the process."""
     head = build_initial_state(genesis).head_digest
-    return Stores(MemoryLog(), MemoryPayloads(), MemoryModels(), MemoryBlocks(head), MemorySeals())
+    return Stores(MemoryLog(), MemoryPayloads(), MemoryModels(), MemoryBlocks(head), MemorySeals(), keeps_payloads)
 
 
 @contextmanager

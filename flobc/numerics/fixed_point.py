@@ -172,8 +172,13 @@ def norm(update: Int32s) -> int:
 def square_sum(update: Int32s) -> int:
     """The sum of squares of ``update`` in grid units, exact for up to 2^31 coordinates."""
     vector = checked(update, np.int32, update.size, "update")
-    parts = for_each_range(update.size, lambda start, stop: _square_sum(vector[start:stop]))
-    return sum(high << 32 for high, _ in parts) + sum(low for _, low in parts)
+    return sum(for_each_range(update.size, lambda start, stop: sum_squares(vector[start:stop])))
+
+
+def sum_squares(part: Int32s) -> int:
+    """As ``square_sum``, for a part that the calling thread has in its cache."""
+    high, low = _square_sum(read_only(part))
+    return (int(high) << 32) + int(low)
 
 
 def _raise_fault(values: Float32s, piece: Segment) -> None:

@@ -30,3 +30,7 @@ class PayloadStore(Protocol):
     def list_headers(self) -> list[UpdateHeader]:
         """Return the headers of all payloads held, oldest base first."""
         ...
+
+    def keep_only(self, updates: frozenset[bytes]) -> None:
+        """Forget every payload but these: nobody can recompute the models they made any more."""
+        ...

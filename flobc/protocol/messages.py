@@ -227,6 +227,12 @@ def verify_message(message: Signed) -> bool:
 
 
 @functools.lru_cache(maxsize=4096)
+def verify_header(header: UpdateHeader) -> bool:
+    """As ``verify_message``; remembered, because every role of a process asks about every header several times."""
+    return verify_message(header)
+
+
+@functools.lru_cache(maxsize=4096)
 def compute_update_id(header: UpdateHeader) -> bytes:
     """Return the digest by which votes, blocks and proofs name an update: its signed fields' (ROUND-2).
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from flobc.errors import LocalProtocolError, PayloadFault
 from flobc.learning.layout import build_grid, compute_model_digest
 from flobc.numerics.codecs import decode_update
-from flobc.numerics.fixed_point import norm
 from flobc.numerics.rules import RuleSpec, apply_rule
 from flobc.ports.payloads import Payload
 from flobc.protocol.bounds import PPM
@@ -59,9 +58,9 @@ class UpdateEngine:
             decoded = decode_update(payload.chunks, self.grid, params.codec, spec.chunk_size)
         except PayloadFault as error:
             return CheckedPayload(None, Fault[error.code.upper()])
-        if norm(decoded) != payload.header.norm:
+        if decoded.norm != payload.header.norm:
             return CheckedPayload(None, Fault.NORM_MISMATCH)
-        return CheckedPayload(decoded, Fault.NONE)
+        return CheckedPayload(decoded.update, Fault.NONE)
 
     def aggregate(self, body: Body, parent: Model, check: Callable[[bytes, UpdateHeader], CheckedPayload]) -> Model:
         """Return the model that the updates of ``body`` make of ``parent`` (AGG).

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from flobc.ports.payloads import Payload
 from flobc.protocol.merkle import merkle_root
+from flobc.protocol.messages import verify_header
+
+
+def is_genuine(payload: Payload) -> bool:
+    """Return whether the trainer signed the header and the payload is the one that it names."""
+    return verify_header(payload.header) and is_complete(payload)
 
 
 def is_complete(payload: Payload) -> bool:

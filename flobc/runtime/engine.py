@@ -7,7 +7,7 @@ its own shard.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from flobc.ports.models import ModelStore
 from flobc.ports.payloads import Payload, PayloadStore
 from flobc.protocol.consensus.state import ClosedRound
 from flobc.protocol.merkle import leaf_hash, root_of_hashes
-from flobc.protocol.messages import UpdateHeader
+from flobc.protocol.messages import UpdateHeader, compute_update_id
 from flobc.protocol.params import SCORE_ONE, Genesis
 from flobc.protocol.scoring import LOSS_LIMIT
 from flobc.runtime.aggregation import CheckedPayload, UpdateEngine, get_used
@@ -98,7 +98,7 @@ class LearningEngine:
         bounds = chunk_bounds(self.grid.size, self.genesis.model.chunk_size)
         chunks = tuple(b"\xff" * codec.max_chunk_bytes(stop - start) for start, stop in bounds)
         digests = tuple(leaf_hash(chunk) for chunk in chunks)
-        encoded = EncodedUpdate(chunks, np.zeros(0, np.int32), 0, None, digests)
+        encoded = EncodedUpdate(chunks, 0, None, digests)
         return encoded, root_of_hashes(digests)
 
     def train(self, vector: Vector, examples: Examples, settings: TrainSettings, seed: int) -> Vector:
@@ -113,13 +113,21 @@ class LearningEngine:
         self, base: bytes, update: bytes, header: UpdateHeader, examples: Examples
     ) -> tuple[int, int]:
         """Return (loss, accuracy) of base + probed update in 1e-6 units (ROUND-6); call ``check`` first."""
+        return to_micros(self.task.evaluate(self._get_candidate(base, update, header), examples))
 
+    def _get_candidate(self, base: bytes, update: bytes, header: UpdateHeader) -> Vector:
         def build() -> Vector:
             decoded = self.check(update, header).update
             shift = self.genesis.params.scoring.probe_shift
             return self.grid.candidate(self.get_view(base).model, decoded, shift=shift)
 
-        return to_micros(self.task.evaluate(self._candidates.get(update, build), examples))
+        return self._candidates.get(update, build)
+
+    def prepare(self, payload: Payload, base: bytes) -> None:
+        """Decode a genuine payload and build its candidate ahead of ``check`` and ``evaluate_candidate``."""
+        update = compute_update_id(payload.header)
+        if self._checked.get(update, lambda: self._updates.check(payload)).update is not None:
+            self._get_candidate(base, update, payload.header)
 
     def check(self, update: bytes, header: UpdateHeader) -> CheckedPayload:
         """Return the decoded payload or its objective fault (ROUND-8)."""
@@ -154,7 +162,9 @@ class LearningEngine:
         self._views.put(digest, view)
         return digest
 
-    def release(self, keep: Callable[[bytes], bool]) -> None:
-        """Drop decoded updates that no open round needs."""
-        self._checked.drop(lambda key: not keep(key))
-        self._candidates.drop(lambda key: not keep(key))
+    def keep_only(self, models: frozenset[bytes], updates: Collection[bytes]) -> None:
+        """Drop the models from which nobody starts any more, and decoded updates that no open round needs."""
+        self._models.keep_only(models)
+        self._views.drop(lambda key: key not in models)
+        self._checked.drop(lambda key: key not in updates)
+        self._candidates.drop(lambda key: key not in updates)

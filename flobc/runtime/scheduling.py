@@ -18,13 +18,17 @@ T = TypeVar("T")
 
 
 class VirtualScheduler:
-    """A discrete-event loop; ties are broken by the order of submission."""
+    """A discrete-event loop; ties are broken by the order of submission.
+
+    Workers take the job whose result is due first, because that is what the loop waits for.
+    """
 
     def __init__(self, executor: ThreadPoolExecutor) -> None:
         self._executor = executor
         self._now_ms = 0
         self._order = itertools.count()
         self._events: list[tuple[int, int, Future[Any] | None, Callable[..., None]]] = []
+        self._jobs: queue.PriorityQueue[tuple[int, int, Future[Any], Callable[[], Any]]] = queue.PriorityQueue()
 
     @property
     def now_ms(self) -> int:
@@ -33,8 +37,18 @@ class VirtualScheduler:
 
     def submit(self, work: Callable[[], T], duration_ms: int, done: Callable[[T], None]) -> None:
         """Start ``work`` now; its result arrives after ``duration_ms`` of virtual time."""
-        future = self._executor.submit(work)
-        heapq.heappush(self._events, (self._now_ms + duration_ms, next(self._order), future, done))
+        future: Future[T] = Future()
+        due_ms, order = self._now_ms + duration_ms, next(self._order)
+        self._jobs.put((due_ms, order, future, work))
+        heapq.heappush(self._events, (due_ms, order, future, done))
+        self._executor.submit(self._do_next)
+
+    def _do_next(self) -> None:
+        _, _, future, work = self._jobs.get_nowait()
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
 
     def call_later(self, delay_ms: int, callback: Callable[[], None]) -> None:
         """Call ``callback`` after ``delay_ms`` of virtual time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -41,6 +42,8 @@ class TrainerParts:
     scheduler: Scheduler
     durations: Durations
     publish: Callable[[Payload], None]
+    on_signed: Callable[[Payload, bytes], None] = lambda _payload, _base: None
+    """Told of each payload, and of the model it starts from, on the worker that made it, before it is published."""
     attack: Attack | None = None
 
 
@@ -60,6 +63,7 @@ class TrainerNode:
         self._parts = parts
         self._role = rules.TrainerRole(parts.identity.public_key, join)
         self._current: Train | None = None
+        self._stepped: tuple[object, ...] = ()
         self._diverged_base = -1
         self._local: tuple[int, Vector] | None = None
         self._residuals: tuple[Vector | None, Vector | None] = (None, None)
@@ -74,6 +78,11 @@ class TrainerNode:
 
     def step(self) -> bool:
         """Start what is owed and not under way; return whether the chain moved."""
+        # All that duties depend on is immutable, so the same objects owe the same duties.
+        seen = (self._role, self._current, self._state.head, self._state.core.trainers)
+        if len(self._stepped) == len(seen) and all(map(operator.is_, seen, self._stepped)):
+            return False
+        self._stepped = seen
         for duty in rules.get_duties(self._role, self._state):
             if isinstance(duty, Publish) and isinstance(duty.message, Join):
                 return self._parts.follower.publish(encode_record(sign(duty.message, self._parts.identity)))
@@ -135,7 +144,9 @@ class TrainerNode:
             num_chunks=len(encoded.chunks),
             size_bytes=sum(map(len, encoded.chunks)),
         )
-        return LocalResult(Payload(sign(header, parts.identity), encoded.chunks), vector, encoded.residual)
+        payload = Payload(sign(header, parts.identity), encoded.chunks)
+        parts.on_signed(payload, duty.model)
+        return LocalResult(payload, vector, encoded.residual)
 
     def _on_trained(self, duty: Train, result: LocalResult) -> None:
         if duty is not self._current:

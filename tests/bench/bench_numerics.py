@@ -52,7 +52,7 @@ from flobc.numerics.rules import RULE_NAMES, RuleSpec, apply_rule
 grid = Grid.uniform(1000)
 delta = np.full(1000, 0.1, np.float32)
 encoded = encode_update(delta, grid, "int16", 500)
-update = decode_update(encoded.chunks, grid, "int16", 500)
+update = decode_update(encoded.chunks, grid, "int16", 500).update
 def apply(name, weights):
     apply_rule(RuleSpec(name, byzantine=0), update, [update] * 10, weights=weights, discounts=[65536] * 10, grid=grid)
 apply("weighted_mean", [1] * 10)

@@ -32,9 +32,9 @@ WARM_UP = 3
 STAGES: tuple[tuple[str, Any, str], ...] = (
     ("train (trivial)", engine.LearningEngine, "train"),
     ("encode and hash", engine.LearningEngine, "encode"),
-    ("check root", embedded, "is_complete"),
-    ("decode, norm, candidate, evaluate", engine.LearningEngine, "evaluate_candidate"),
-    ("decode and norm", engine.LearningEngine, "check"),
+    ("check signature and root", embedded, "is_genuine"),
+    ("decode, norm, candidate", engine.LearningEngine, "prepare"),
+    ("evaluate candidates", engine.LearningEngine, "evaluate_candidate"),
     ("aggregate, hash model", engine.LearningEngine, "aggregate"),
     ("log and state machine", follower.ChainFollower, "publish"),
     ("validator duties (with log)", validator_node.ValidatorNode, "step"),

@@ -73,6 +73,15 @@ def test_lists_headers_oldest_base_first(adapter: Adapter, store: PayloadStore) 
     assert adapter.payloads().list_headers() == expected
 
 
+def test_keeps_only_what_is_named(adapter: Adapter, store: PayloadStore) -> None:
+    payloads = [build_payload(number) for number in range(3)]
+    updates = [put(store, payload) for payload in payloads]
+    store.keep_only(frozenset([updates[1], bytes(32)]))
+    for held in (store, adapter.payloads()):
+        assert [held.get(update) for update in updates] == [None, payloads[1], None]
+        assert held.list_headers() == [payloads[1].header]
+
+
 def test_two_writers_of_one_payload_leave_it_whole(store: PayloadStore) -> None:
     """Payloads are named by content, so workers need no lock between them."""
     payload = build_payload(chunks=tuple(bytes([number]) * 5_000 for number in range(40)))

@@ -18,7 +18,6 @@ from flobc.protocol.consensus.machine import apply_record
 from flobc.protocol.consensus.state import (
     build_identity_key,
     build_initial_state,
-    build_round_view,
 )
 from flobc.protocol.encoding import decode, encode
 from flobc.protocol.messages import (
@@ -138,7 +137,7 @@ class AttackedChain(RuleBasedStateMachine):
                 for validator in HONEST:
                     if self.chain.state.closed is None:
                         self.attempt_vote(validator, update, score)
-        if build_round_view(self.chain.state).decided_updates == 0 and self.chain.state.closed is None:
+        if self.chain.state.round_view.decided_updates == 0 and self.chain.state.closed is None:
             return  # everybody has just been convicted, or has nothing new
         for _ in range(3):
             if self.chain.state.closed is None:

@@ -33,7 +33,7 @@ class KillSwitch:
         guarded: list[Any] = [
             Mortal(store, self) for store in (stores.log, stores.payloads, stores.models, stores.blocks, stores.seals)
         ]
-        return Stores(*guarded)
+        return Stores(*guarded, stores.keeps_payloads)
 
 
 class Mortal:

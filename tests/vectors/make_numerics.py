@@ -80,7 +80,7 @@ def build_codecs() -> dict[str, object]:
                     "codec": codec,
                     "float32": delta.astype("<f4").tobytes().hex(),
                     "chunk": encoded.chunks[0].hex(),
-                    "update": encoded.update.tolist(),
+                    "update": decode_chunk(encoded.chunks[0], 0, len(delta), Grid.uniform(len(delta)), codec).tolist(),
                     "norm": encoded.norm,
                     "residual": encoded.residual.astype("<f4").tobytes().hex(),
                 }

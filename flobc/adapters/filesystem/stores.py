@@ -54,6 +54,12 @@ class FilePayloads:
                 headers.append(decode_header(file.read(length), path))
         return sorted(headers, key=lambda header: (header.base_height, header.trainer, header.k))
 
+    def keep_only(self, updates: frozenset[bytes]) -> None:
+        """Forget every payload but these."""
+        for path in self._directory.glob("*.payload"):
+            if bytes.fromhex(path.stem) not in updates:
+                path.unlink(missing_ok=True)
+
 
 class FileModels:
     """One file per model: its int32 coordinates, little-endian."""

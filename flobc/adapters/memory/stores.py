@@ -47,6 +47,11 @@ class MemoryPayloads:
         """Return a payload, or None."""
         return self._payloads.get(update)
 
+    def keep_only(self, updates: frozenset[bytes]) -> None:
+        """Forget every payload but these."""
+        for update in self._payloads.keys() - updates:
+            self._payloads.pop(update, None)
+
     def list_headers(self) -> list[UpdateHeader]:
         """Return the headers of all payloads held, oldest base first."""
         headers = [payload.header for payload in self._payloads.values()]

@@ -2,6 +2,7 @@
 
 from flobc.numerics.codecs.base import CODEC_NAMES, Codec, get_codec
 from flobc.numerics.codecs.transfer import (
+    DecodedUpdate,
     EncodedUpdate,
     chunk_bounds,
     decode_chunk,
@@ -12,6 +13,7 @@ from flobc.numerics.codecs.transfer import (
 __all__ = [
     "CODEC_NAMES",
     "Codec",
+    "DecodedUpdate",
     "EncodedUpdate",
     "chunk_bounds",
     "decode_chunk",

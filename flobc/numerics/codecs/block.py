@@ -87,7 +87,7 @@ class BlockCodec:
 @kernel
 def _encode_blocks(update: Int32s, mantissas: npt.NDArray[Any], exponents: npt.NDArray[np.uint8], bits: int) -> None:
     """Mantissas of ``bits`` bits and a sign for ``update`` (int32[blocks, n]), which becomes what decodes."""
-    limit = np.float64((1 << bits) - 1)
+    limit = np.int32((1 << bits) - 1)
     for b in range(len(exponents)):
         values, into = update[b], mantissas[b]
         peak = np.int32(0)
@@ -101,13 +101,16 @@ def _encode_blocks(update: Int32s, mantissas: npt.NDArray[Any], exponents: npt.N
             for i in range(len(values)):
                 into[i] = values[i]
             continue
-        scale = 1.0 / np.float64(1 << exponent)
+        shift = np.int32(exponent)
+        below_half = np.int32((1 << (exponent - 1)) - 1)
         for i in range(len(values)):
-            # Exact: a power of two times an int32 fits a float64, and rint is half to even. Rounding
-            # up may reach 2^bits; it saturates, so that the result stays below 2^30.
-            rounded = np.int32(min(max(np.rint(values[i] * scale), -limit), limit))
+            # Half to even: an odd floor is one more away from the half. Values are below 2^30, so nothing
+            # overflows. Rounding up may reach 2^bits; it saturates, so that the result stays below 2^30.
+            odd = (values[i] >> shift) & np.int32(1)
+            rounded = (values[i] + below_half + odd) >> shift
+            rounded = min(max(rounded, -limit), limit)
             into[i] = rounded
-            values[i] = rounded << exponent
+            values[i] = rounded << shift
 
 
 @kernel

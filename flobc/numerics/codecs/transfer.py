@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from flobc.errors import PayloadFault
 from flobc.numerics.codecs.base import Codec, get_codec
-from flobc.numerics.fixed_point import Grid, norm
+from flobc.numerics.fixed_point import Grid, sum_squares
 from flobc.numerics.kernels import Float32s, Int32s, checked, kernel, read_only
 from flobc.numerics.parallel import for_each
 
@@ -19,13 +20,20 @@ class EncodedUpdate:
     """What a trainer publishes and what it keeps."""
 
     chunks: tuple[bytes, ...]
-    update: Int32s
-    """int32[D]: what every receiver decodes, and what is aggregated."""
     norm: int
+    """Of the update as every receiver decodes it."""
     residual: Float32s | None
     """float32[D]: what the codec lost, to be added to the next update; None without feedback."""
     digests: tuple[bytes, ...] = ()
     """``digest(chunk)`` of each chunk; empty where no ``digest`` was given."""
+
+
+@dataclass(frozen=True)
+class DecodedUpdate:
+    """What a receiver has of an update: ``update`` is int32[D], on the grid."""
+
+    update: Int32s
+    norm: int
 
 
 def chunk_bounds(size: int, chunk_size: int) -> list[tuple[int, int]]:
@@ -35,21 +43,24 @@ def chunk_bounds(size: int, chunk_size: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class _Encoding:
-    """One update on its way through a codec: chunks are independent, so threads share the work."""
+    """One update on its way through a codec: chunks are independent, so threads share the work.
+
+    All that is done with a chunk is done while it is in the cache.
+    """
 
     delta: Float32s
     grid: Grid
     codec: Codec
-    update: Int32s
     residual: Float32s | None
     digest: Callable[[bytes], bytes] | None
 
-    def encode(self, bounds: tuple[int, int]) -> tuple[bytes, bytes | None]:
+    def encode(self, bounds: tuple[int, int]) -> tuple[bytes, bytes | None, int]:
+        """The encoded chunk, its digest, and the sum of squares of what decodes."""
         start, stop = bounds
         wanted = self.delta[start:stop]
         if self.residual is not None:
             wanted = wanted + self.residual[start:stop]
-        update = self.update[start:stop]
+        update = np.empty(stop - start, np.int32)
         self.grid.quantise_range(wanted, start, update)
         data = self.codec.encode_chunk(update, start, self.grid)
         if self.residual is not None:
@@ -62,7 +73,7 @@ class _Encoding:
                     np.float32(2.0**-piece.fraction_bits),
                     kept,
                 )
-        return data, self.digest(data) if self.digest else None
+        return data, self.digest(data) if self.digest else None, sum_squares(update)
 
 
 def encode_update(
@@ -89,13 +100,12 @@ def encode_update(
         carried = checked(residual, np.float32, grid.size, "residual").copy()
     elif codec.error_feedback:
         carried = np.zeros(grid.size, np.float32)
-    encoding = _Encoding(delta, grid, codec, np.empty(grid.size, np.int32), carried, digest)
+    encoding = _Encoding(delta, grid, codec, carried, digest)
     results = for_each(chunk_bounds(grid.size, chunk_size), encoding.encode)
     return EncodedUpdate(
-        chunks=tuple(data for data, _ in results),
-        digests=tuple(value for _, value in results if value is not None),
-        update=encoding.update,
-        norm=norm(encoding.update),
+        chunks=tuple(data for data, _, _ in results),
+        digests=tuple(value for _, value, _ in results if value is not None),
+        norm=math.isqrt(sum(squares for _, _, squares in results)),
         residual=carried,
     )
 
@@ -111,8 +121,8 @@ def decode_chunk(data: bytes, first: int, count: int, grid: Grid, codec_name: st
     return out
 
 
-def decode_update(chunks: Sequence[bytes], grid: Grid, codec_name: str, chunk_size: int) -> Int32s:
-    """The update (int32[D]) that ``chunks`` hold, every coordinate below 2^30 in magnitude.
+def decode_update(chunks: Sequence[bytes], grid: Grid, codec_name: str, chunk_size: int) -> DecodedUpdate:
+    """The update that ``chunks`` hold, every coordinate below 2^30 in magnitude.
 
     Raises:
         PayloadFault: with the code of the first chunk that is wrong, or ``bad_length`` where their
@@ -124,12 +134,12 @@ def decode_update(chunks: Sequence[bytes], grid: Grid, codec_name: str, chunk_si
         raise PayloadFault("bad_length", f"{len(chunks)} chunks, expected {len(bounds)} of {chunk_size} coordinates")
     update = np.empty(grid.size, np.int32)
 
-    def decode(index: int) -> None:
-        start, stop = bounds[index]
-        codec.decode_chunk(chunks[index], start, grid, update[start:stop])
+    def decode(index: int) -> int:
+        part = slice(*bounds[index])
+        codec.decode_chunk(chunks[index], part.start, grid, update[part])
+        return sum_squares(update[part])
 
-    for_each(range(len(bounds)), decode)
-    return update
+    return DecodedUpdate(update, math.isqrt(sum(for_each(range(len(bounds)), decode))))
 
 
 @kernel

@@ -23,7 +23,6 @@ from flobc.protocol.consensus.state import (
     CoreState,
     KnownHeader,
     PendingUpdate,
-    build_round_view,
     get_active_trainers,
     is_decided,
 )
@@ -43,7 +42,7 @@ def close_if_due(state: ChainState) -> ChainState:
     """Close the open round at the record just applied if the sync policy says so (ROUND-12)."""
     if state.closed is not None:
         return state
-    decision = decide(state.params.sync, build_round_view(state))
+    decision = decide(state.params.sync, state.round_view)
     return _close(state, Closing[decision.reason.upper()]) if isinstance(decision, Close) else state
 
 

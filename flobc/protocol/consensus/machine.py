@@ -13,7 +13,7 @@ from flobc.errors import RemoteProtocolError
 from flobc.protocol.consensus.admission import apply_evidence, apply_join
 from flobc.protocol.consensus.closing import close_if_due
 from flobc.protocol.consensus.sealing import apply_ready, apply_seal
-from flobc.protocol.consensus.state import ChainState, build_round_view
+from flobc.protocol.consensus.state import ChainState
 from flobc.protocol.consensus.voting import apply_vote_batch
 from flobc.protocol.messages import (
     Evidence,
@@ -105,7 +105,7 @@ def apply_timeout(state: ChainState, timeout: Timeout) -> ChainState:
         raise RemoteProtocolError("ROUND-17", "one timeout per validator and step", "a second one")
     voters = tuple(sorted((*core.timeouts, timeout.validator)))
     if len(voters) >= state.quorum:
-        view = advance_step(build_round_view(state))
+        view = advance_step(state.round_view)
         core = replace(
             core,
             step=view.step,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 from flobc.protocol.chain.block import (
     EMPTY_BODY,
@@ -142,10 +143,23 @@ class ChainState:
         """The chain's consensus params."""
         return self.genesis.params
 
-    @property
+    @functools.cached_property
     def quorum(self) -> int:
         """How many validators must agree."""
         return get_quorum(len(self.genesis.validators))
+
+    @functools.cached_property
+    def round_view(self) -> RoundView:
+        """What the sync policy may look at: who is active, who is decided, how many steps ran out."""
+        decided = [item for item in self.core.pending.values() if is_decided(self, item)]
+        return RoundView(
+            active=get_active_trainers(self),
+            decided_trainers=tuple(sorted({item.header.trainer for item in decided})),
+            decided_updates=len(decided),
+            step=self.core.step,
+            decided_at_step=self.core.decided_at_step,
+            finished_at_step=self.core.finished_at_step,
+        )
 
     @property
     def height(self) -> int:
@@ -183,19 +197,6 @@ def get_active_trainers(state: ChainState) -> tuple[bytes, ...]:
 def is_decided(state: ChainState, update: PendingUpdate) -> bool:
     """Return whether a quorum has voted on a pending update (ROUND-9)."""
     return len(update.votes) >= state.quorum
-
-
-def build_round_view(state: ChainState) -> RoundView:
-    """Return what the sync policy may look at: who is active, who is decided, how many steps ran out."""
-    decided = [item for item in state.core.pending.values() if is_decided(state, item)]
-    return RoundView(
-        active=get_active_trainers(state),
-        decided_trainers=tuple(sorted({item.header.trainer for item in decided})),
-        decided_updates=len(decided),
-        step=state.core.step,
-        decided_at_step=state.core.decided_at_step,
-        finished_at_step=state.core.finished_at_step,
-    )
 
 
 def build_initial_state(genesis: Genesis) -> ChainState:

@@ -20,7 +20,7 @@ from flobc.protocol.messages import (
     Vote,
     VoteBatch,
     compute_update_id,
-    verify_message,
+    verify_header,
 )
 from flobc.protocol.params import SCORE_ONE
 from flobc.protocol.sync.policies import is_base_allowed, is_k_allowed
@@ -48,7 +48,7 @@ def validate_header_form(state: ChainState, header: UpdateHeader) -> None:
         raise RemoteProtocolError("ROUND-2", f"a payload of at most {most} bytes", f"{header.size_bytes} bytes")
     if header.num_examples < 1:
         raise RemoteProtocolError("ROUND-2", "at least one example", str(header.num_examples))
-    if not verify_message(header):
+    if not verify_header(header):
         raise RemoteProtocolError("WIRE-9", "the trainer's signature", "a signature that does not verify")
 
 

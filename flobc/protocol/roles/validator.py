@@ -11,7 +11,6 @@ from flobc.protocol.consensus.state import (
     ChainState,
     ClosedRound,
     build_identity_key,
-    build_round_view,
 )
 from flobc.protocol.consensus.voting import validate_header_form, validate_update_header
 from flobc.protocol.messages import (
@@ -265,5 +264,5 @@ def _get_timer_duties(role: ValidatorRole, state: ChainState) -> list[Duty]:
         if role.key in state.core.timeouts or role.key in state.core.muted:
             return []
         return [Publish(Timeout(state.chain, role.key, height, step))]
-    running = timer(state.params.sync, build_round_view(state))
+    running = timer(state.params.sync, state.round_view)
     return [RunTimer(height, step, running.duration_ms)] if running is not None else []

@@ -76,9 +76,10 @@ def test_invalid_float32_values(value, code):
 
 def test_unaligned_payloads_decode():
     """A chunk may lie anywhere inside a larger message."""
-    encoded = encode_update(np.linspace(-1, 1, 300, dtype=np.float32), Grid.uniform(300), "int16", 300)
-    message = memoryview(b"x" + encoded.chunks[0])
-    assert decode_chunk(message[1:], 0, 300, Grid.uniform(300), "int16").tolist() == encoded.update.tolist()
+    chunk = encode_update(np.linspace(-1, 1, 300, dtype=np.float32), Grid.uniform(300), "int16", 300).chunks[0]
+    message = memoryview(b"x" + chunk)
+    expected = decode_chunk(chunk, 0, 300, Grid.uniform(300), "int16")
+    assert decode_chunk(message[1:], 0, 300, Grid.uniform(300), "int16").tolist() == expected.tolist()
 
 
 def test_digests_belong_to_their_chunks():
