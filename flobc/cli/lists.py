@@ -39,7 +39,8 @@ def execute_tasks(arguments: Namespace) -> int:
         )
     print_table(("task", "parameters", "optimizer", "batch", "epochs"), rows)
     Talk(arguments.quiet).say(
-        "digits, mnist and fashion-mnist also come as :mlp and :softmax; your own task is package.module:object."
+        "digits, mnist and fashion-mnist also come as :mlp and :softmax, the last two as :resnet18; "
+        "your own task is package.module:object."
     )
     return 0
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from flobc.composition.genesis import Federation, Shards
 from flobc.composition.reports import Observer, RoundReport, TestReport, build_trainer_reports
+from flobc.composition.retention import Retention
 from flobc.composition.settings import RunSettings, describe_fault_tolerance
 from flobc.composition.stores import Stores
 from flobc.errors import FlobcError, UsageError
@@ -25,7 +26,7 @@ from flobc.protocol.params import SCORE_ONE
 from flobc.protocol.sync.policies import is_base_allowed
 from flobc.runtime.assembly import is_genuine
 from flobc.runtime.durations import Durations
-from flobc.runtime.engine import LearningEngine
+from flobc.runtime.engine import LearningEngine, ModelView
 from flobc.runtime.follower import ChainFollower
 from flobc.runtime.ledger_node import LedgerNode
 from flobc.runtime.memory import keep_freed_memory
@@ -38,10 +39,6 @@ NETWORK_MS = 5
 """Virtual time between publishing a payload and having it at every validator."""
 TEST_MS = 1
 """Virtual time of a test; it touches nothing on the chain."""
-KEPT_MODELS = 8
-"""How many models of the staleness window stay in the store."""
-KEPT_ROUNDS = 2
-"""Of how many rounds settled payloads stay in a run that keeps none."""
 
 
 def build_executor(workers: int) -> ThreadPoolExecutor:
@@ -94,16 +91,15 @@ class EmbeddedRun:
         self._scheduler: Scheduler = (
             WallScheduler(self._executor) if settings.clock == "wall" else VirtualScheduler(self._executor)
         )
-        self._models = {0: federation.genesis.initial_model}
         self._received: set[bytes] = set()
-        self._checked_early: dict[int, tuple[Payload, bool]] = {}
-        self._settled: deque[frozenset[bytes]] = deque(maxlen=KEPT_ROUNDS)
+        self._own_payloads: WeakValueDictionary[bytes, Payload] = WeakValueDictionary()
         self._last_commit = (time.monotonic(), 0)
         self.tests: dict[int, TestReport] = {}
         if stores.models.get(federation.genesis.initial_model) is None:
             stores.models.put(federation.genesis.initial_model, federation.initial_model)
         self._ledger = LedgerNode(stores.blocks)
         self._engine = LearningEngine(federation.task, federation.genesis, stores.models, stores.payloads)
+        self._retention = Retention(self._engine, stores, federation.genesis.initial_model)
         self._follower = ChainFollower(stores.log, build_initial_state(federation.genesis), self._record_block)
         self._follower.catch_up()
         self._follower.on_commit = self._on_commit
@@ -170,7 +166,7 @@ class EmbeddedRun:
                 scheduler=self._scheduler,
                 durations=Durations(self._settings.seed),
                 publish=self._publish,
-                on_signed=self._check_early,
+                on_signed=self._prepare,
                 attack=attack,
             )
         )
@@ -202,12 +198,12 @@ class EmbeddedRun:
         stored: anyone could have sent it, and it would take the real payload's place (ROUND-4).
         """
 
+        update = compute_update_id(payload.header)
+
         def receive() -> bool:
-            checked, genuine = self._checked_early.pop(id(payload), (None, False))
-            if checked is not payload:
-                genuine = is_genuine(payload)
+            genuine = self._own_payloads.get(update) is payload or is_genuine(payload)
             if genuine:
-                self._stores.payloads.put(compute_update_id(payload.header), payload)
+                self._stores.payloads.put(update, payload)
             return genuine
 
         def arrive(genuine: bool) -> None:
@@ -216,19 +212,19 @@ class EmbeddedRun:
 
         self._scheduler.submit(receive, NETWORK_MS, arrive)
 
-    def _check_early(self, payload: Payload, base: bytes) -> None:
-        """Do on the trainer's worker what all receivers will do, while the payload is in its cache.
+    def _prepare(self, payload: Payload, base: ModelView) -> None:
+        """Decode on the trainer's worker, while the payload is in its cache, what all receivers will decode.
 
-        These are pure functions of the payload, and other workers would idle: under the virtual clock
-        payloads arrive one by one.
+        Decoding is a pure function, and later other workers would idle: under the virtual clock payloads
+        arrive one by one. This process has just hashed these bytes and signed their root, so hashing them
+        again would prove nothing; a payload from anywhere else is checked when it arrives.
         """
-        genuine = is_genuine(payload)
-        self._checked_early[id(payload)] = (payload, genuine)
-        if genuine:
-            self._engine.prepare(payload, base)
+        self._own_payloads[compute_update_id(payload.header)] = payload
+        self._engine.prepare(payload, base)
 
     def _deliver(self, header: UpdateHeader) -> None:
         self._received.add(compute_update_id(header))
+        self._retention.on_update(header)
         for validator in self._validators:
             validator.on_payload(header)
         view = self.state.round_view
@@ -237,7 +233,7 @@ class EmbeddedRun:
         )
 
     def _record_block(self, state: ChainState) -> None:
-        self._models[state.height] = state.head.header.model
+        self._retention.on_block(state.height, state.head.header.model)
         self._ledger.step(state)
 
     def _on_refused(self, record: bytes) -> None:
@@ -248,31 +244,10 @@ class EmbeddedRun:
         self._record_block(state)
         for validator in self._validators:
             validator.on_commit()
-        self._forget(state)
+        self._retention.on_commit(state)
         self._observer.on_round(self._build_report(state))
         self._received.clear()
-        self._checked_early.clear()
         self._test_model()
-
-    def _forget(self, state: ChainState) -> None:
-        """Keep the models that updates may still start from, and the decoded updates that are still open."""
-        sync, height = state.params.sync, state.height
-        bases = [base for base in self._models if is_base_allowed(sync, base, height)][-KEPT_MODELS:]
-        keep = {self._models[base] for base in bases} | {self._models[max(0, height - 1)], self._models[0]}
-        self._engine.keep_only(frozenset(keep), state.core.pending)
-        self._settled.append(frozenset(decision.update for decision in state.head.body.decisions))
-        if not self._stores.keeps_payloads:
-            self._forget_payloads(state)
-
-    def _forget_payloads(self, state: ChainState) -> None:
-        """Keep the payloads that may still be scored, and the newest settled ones, which a worker may be scoring."""
-        headers = self._stores.payloads.list_headers()
-        open_updates = {
-            compute_update_id(header)
-            for header in headers
-            if is_base_allowed(state.params.sync, header.base_height, state.height)
-        }
-        self._stores.payloads.keep_only(frozenset(open_updates).union(*self._settled))
 
     def _test_model(self) -> None:
         """Measure the head on the test set, which nobody on the chain holds."""

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from flobc.learning.task import ModelInfo, TensorInfo
 from flobc.numerics.fixed_point import INT32_MAX, INT32_MIN, Grid, Segment
-from flobc.protocol.merkle import merkle_root
+from flobc.numerics.parallel import for_each
+from flobc.protocol.merkle import leaf_hash, root_of_hashes
 from flobc.protocol.params import ModelSpec, TensorSpec
 
 
@@ -65,4 +66,4 @@ def compute_model_digest(model: NDArray[np.int32], chunk_size: int) -> bytes:
     """
     data = np.ascontiguousarray(model, dtype="<i4").data.cast("B")
     width = 4 * chunk_size
-    return merkle_root([data[start : start + width] for start in range(0, len(data), width)])
+    return root_of_hashes(for_each(range(0, len(data), width), lambda start: leaf_hash(data[start : start + width])))

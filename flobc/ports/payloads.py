@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +32,6 @@ class PayloadStore(Protocol):
         """Return the headers of all payloads held, oldest base first."""
         ...
 
-    def keep_only(self, updates: frozenset[bytes]) -> None:
-        """Forget every payload but these: nobody can recompute the models they made any more."""
+    def drop(self, updates: Collection[bytes]) -> None:
+        """Forget these payloads, if held: nobody can recompute the models they made any more."""
         ...

@@ -31,7 +31,11 @@ Vector = NDArray[np.float32]
 Model = NDArray[np.int32]
 
 CACHE_BYTES = 512 * 1024 * 1024
-"""About what the memos of decoded updates may hold; a larger federation decodes again instead."""
+"""What the memos of decoded updates and of candidates may hold each; a larger federation decodes again instead."""
+
+
+class NotHeld(FlobcError):
+    """This node has not, or no longer, what it is asked about."""
 
 
 @dataclass(frozen=True)
@@ -67,17 +71,17 @@ class LearningEngine:
         self._checked: ByteBoundedMemo[CheckedPayload] = ByteBoundedMemo(
             CACHE_BYTES, lambda item: 0 if item.update is None else item.update.nbytes
         )
-        self._candidates: ByteBoundedMemo[Vector] = ByteBoundedMemo(CACHE_BYTES // 4, lambda vector: vector.nbytes)
+        self._candidates: ByteBoundedMemo[Vector] = ByteBoundedMemo(CACHE_BYTES, lambda vector: vector.nbytes)
         self._results: ByteBoundedMemo[bytes] = ByteBoundedMemo(4096, len)
 
     def get_view(self, digest: bytes) -> ModelView:
-        """Return a certified model. **Raises** FlobcError when no store holds it."""
+        """Return a certified model. **Raises** NotHeld when no store holds it."""
         return self._views.get(digest, lambda: self._load_view(digest))
 
     def _load_view(self, digest: bytes) -> ModelView:
         model = self._models.get(digest)
         if model is None:
-            raise FlobcError(f"Model {digest.hex()[:12]} is not held; rebuild it from the payloads.")
+            raise NotHeld(f"Model {digest.hex()[:12]} is not held; rebuild it from the payloads.")
         return ModelView(model, self.grid.to_float(model))
 
     def encode(self, delta: Vector, residual: Vector | None) -> tuple[EncodedUpdate, bytes]:
@@ -113,21 +117,21 @@ class LearningEngine:
         self, base: bytes, update: bytes, header: UpdateHeader, examples: Examples
     ) -> tuple[int, int]:
         """Return (loss, accuracy) of base + probed update in 1e-6 units (ROUND-6); call ``check`` first."""
-        return to_micros(self.task.evaluate(self._get_candidate(base, update, header), examples))
 
-    def _get_candidate(self, base: bytes, update: bytes, header: UpdateHeader) -> Vector:
         def build() -> Vector:
-            decoded = self.check(update, header).update
-            shift = self.genesis.params.scoring.probe_shift
-            return self.grid.candidate(self.get_view(base).model, decoded, shift=shift)
+            return self._build_candidate(self.get_view(base), self.check(update, header).update)
 
-        return self._candidates.get(update, build)
+        return to_micros(self.task.evaluate(self._candidates.get(update, build), examples))
 
-    def prepare(self, payload: Payload, base: bytes) -> None:
+    def _build_candidate(self, base: ModelView, decoded: Model | None) -> Vector:
+        return self.grid.candidate(base.model, decoded, shift=self.genesis.params.scoring.probe_shift)
+
+    def prepare(self, payload: Payload, base: ModelView) -> None:
         """Decode a genuine payload and build its candidate ahead of ``check`` and ``evaluate_candidate``."""
         update = compute_update_id(payload.header)
-        if self._checked.get(update, lambda: self._updates.check(payload)).update is not None:
-            self._get_candidate(base, update, payload.header)
+        decoded = self._checked.get(update, lambda: self._updates.check(payload)).update
+        if decoded is not None:
+            self._candidates.get(update, lambda: self._build_candidate(base, decoded))
 
     def check(self, update: bytes, header: UpdateHeader) -> CheckedPayload:
         """Return the decoded payload or its objective fault (ROUND-8)."""
@@ -139,7 +143,7 @@ class LearningEngine:
     def _get_payload(self, update: bytes) -> Payload:
         payload = self._payloads.get(update)
         if payload is None:
-            raise FlobcError(f"The payload of update {update.hex()[:12]} is not held; fetch it from a validator.")
+            raise NotHeld(f"The payload of update {update.hex()[:12]} is not held; fetch it from a validator.")
         return payload
 
     def aggregate(self, closed: ClosedRound, parent_model: bytes) -> bytes:
@@ -157,14 +161,17 @@ class LearningEngine:
         with spread():
             model = self._updates.aggregate(closed.body, self.get_view(parent_model).model, self.check)
             view = ModelView(model, self.grid.to_float(model))
-        digest = self._updates.compute_digest(model)
+            digest = self._updates.compute_digest(model)
         self._models.put(digest, model)
         self._views.put(digest, view)
         return digest
 
-    def keep_only(self, models: frozenset[bytes], updates: Collection[bytes]) -> None:
-        """Drop the models from which nobody starts any more, and decoded updates that no open round needs."""
-        self._models.keep_only(models)
-        self._views.drop(lambda key: key not in models)
-        self._checked.drop(lambda key: key not in updates)
-        self._candidates.drop(lambda key: key not in updates)
+    def keep_models(self, digests: frozenset[bytes]) -> None:
+        """Forget every model but these."""
+        self._models.keep_only(digests)
+        self._views.drop(lambda key: key not in digests)
+
+    def forget_updates(self, updates: Collection[bytes]) -> None:
+        """Forget what these updates decode to."""
+        self._checked.drop(lambda key: key in updates)
+        self._candidates.drop(lambda key: key in updates)

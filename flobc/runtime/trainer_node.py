@@ -21,7 +21,7 @@ from flobc.protocol.roles import trainer as rules
 from flobc.protocol.roles.duties import Publish, Train
 from flobc.protocol.sync.policies import is_base_allowed
 from flobc.runtime.durations import Durations
-from flobc.runtime.engine import LearningEngine
+from flobc.runtime.engine import LearningEngine, ModelView
 from flobc.runtime.follower import ChainFollower
 from flobc.runtime.seeds import derive_seed
 
@@ -42,7 +42,7 @@ class TrainerParts:
     scheduler: Scheduler
     durations: Durations
     publish: Callable[[Payload], None]
-    on_signed: Callable[[Payload, bytes], None] = lambda _payload, _base: None
+    on_signed: Callable[[Payload, ModelView], None] = lambda _payload, _base: None
     """Told of each payload, and of the model it starts from, on the worker that made it, before it is published."""
     attack: Attack | None = None
 
@@ -78,8 +78,8 @@ class TrainerNode:
 
     def step(self) -> bool:
         """Start what is owed and not under way; return whether the chain moved."""
-        # All that duties depend on is immutable, so the same objects owe the same duties.
-        seen = (self._role, self._current, self._state.head, self._state.core.trainers)
+        # Immutable, all of it, so the same objects owe the same duties.
+        seen = (*rules.get_grounds(self._role, self._state), self._current)
         if len(self._stepped) == len(seen) and all(map(operator.is_, seen, self._stepped)):
             return False
         self._stepped = seen
@@ -119,7 +119,8 @@ class TrainerNode:
     def _train(self, duty: Train, state: ChainState, start: Vector | None, residual: Vector | None) -> LocalResult:
         """Train and encode; runs beside the loop, so it reads only what cannot change."""
         parts = self._parts
-        base = parts.engine.get_view(duty.model).vector
+        view = parts.engine.get_view(duty.model)
+        base = view.vector
         seed = derive_seed(parts.seed, "train", parts.index, duty.base_height, duty.k)
         vector = parts.engine.train(base if start is None else start, parts.shard, parts.settings, seed)
         delta = vector - base
@@ -145,7 +146,7 @@ class TrainerNode:
             size_bytes=sum(map(len, encoded.chunks)),
         )
         payload = Payload(sign(header, parts.identity), encoded.chunks)
-        parts.on_signed(payload, duty.model)
+        parts.on_signed(payload, view)
         return LocalResult(payload, vector, encoded.residual)
 
     def _on_trained(self, duty: Train, result: LocalResult) -> None:

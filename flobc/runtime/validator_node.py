@@ -36,7 +36,7 @@ from flobc.protocol.roles.duties import (
 )
 from flobc.protocol.scoring import compute_score
 from flobc.runtime.durations import Durations
-from flobc.runtime.engine import LearningEngine
+from flobc.runtime.engine import LearningEngine, NotHeld
 from flobc.runtime.follower import ChainFollower
 
 T = TypeVar("T")
@@ -156,8 +156,17 @@ class ValidatorNode:
     def _on_base(self, base: BaseEvaluation) -> None:
         self._role = rules.on_evaluated(self._role, base)
 
-    def _score(self, duty: ScoreUpdate, scoring: ScoringParams, elapsed_ms: int) -> Vote:
-        """Check the payload and score it; runs beside the loop, so it reads only what cannot change."""
+    def _score(self, duty: ScoreUpdate, scoring: ScoringParams, elapsed_ms: int) -> Vote | None:
+        """Check the payload and score it; runs beside the loop, so it reads only what cannot change.
+
+        Returns None when payload or base are no longer held: the round that wanted the vote is over.
+        """
+        try:
+            return self._build_vote(duty, scoring, elapsed_ms)
+        except NotHeld:
+            return None
+
+    def _build_vote(self, duty: ScoreUpdate, scoring: ScoringParams, elapsed_ms: int) -> Vote:
         engine, header, base = self._parts.engine, duty.header, duty.base
         if duty.norm_bound and header.norm > duty.norm_bound:
             return rules.build_fault_vote(duty.update, Fault.NORM_BOUND, elapsed_ms)
@@ -168,8 +177,9 @@ class ValidatorNode:
         score = compute_score(scoring, duty.unit_loss, (base.report.loss, base.report.accuracy), candidate)
         return rules.build_score_vote(duty.update, score, elapsed_ms)
 
-    def _on_vote(self, vote: Vote) -> None:
-        self._role = rules.on_scored(self._role, vote)
+    def _on_vote(self, vote: Vote | None) -> None:
+        if vote is not None:
+            self._role = rules.on_scored(self._role, vote)
 
     def _on_model(self, height: int, model: bytes) -> None:
         self._role = rules.on_aggregated(self._role, height, model)

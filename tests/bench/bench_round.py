@@ -16,7 +16,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from flobc.composition import embedded
 from flobc.composition.reports import RoundReport, SilentObserver
 from flobc.composition.runner import run
 from flobc.composition.settings import RunSettings
@@ -32,7 +31,6 @@ WARM_UP = 3
 STAGES: tuple[tuple[str, Any, str], ...] = (
     ("train (trivial)", engine.LearningEngine, "train"),
     ("encode and hash", engine.LearningEngine, "encode"),
-    ("check signature and root", embedded, "is_genuine"),
     ("decode, norm, candidate", engine.LearningEngine, "prepare"),
     ("evaluate candidates", engine.LearningEngine, "evaluate_candidate"),
     ("aggregate, hash model", engine.LearningEngine, "aggregate"),

@@ -50,7 +50,7 @@ def build_filesystem(root: Path) -> Adapter:
         lambda: filesystem.FilePayloads(root / "payloads"),
         lambda: filesystem.FileModels(root / "models"),
         lambda: filesystem.FileBlocks(root / "blocks", GENESIS_HEAD),
-        lambda: filesystem.FileSeals(root / "seals"),
+        lambda: filesystem.FileSeals(root / "seals", lambda: None),
     )
 
 

@@ -95,7 +95,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
 def test_half_written_files_are_not_there(tmp_path: Path) -> None:
     """A kill between the first byte and the rename leaves a part beside; every store passes it over."""
     payloads, models = FilePayloads(tmp_path), FileModels(tmp_path)
-    blocks, seals = FileBlocks(tmp_path, GENESIS_HEAD), FileSeals(tmp_path)
+    blocks, seals = FileBlocks(tmp_path, GENESIS_HEAD), FileSeals(tmp_path, lambda: None)
     payload, seal, block = build_payload(), build_seal(0, 1), build_chain(1)[0]
     update = put(payloads, payload)
     models.put(digest("model"), np.arange(5, dtype=np.int32))

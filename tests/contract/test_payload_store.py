@@ -73,10 +73,10 @@ def test_lists_headers_oldest_base_first(adapter: Adapter, store: PayloadStore) 
     assert adapter.payloads().list_headers() == expected
 
 
-def test_keeps_only_what_is_named(adapter: Adapter, store: PayloadStore) -> None:
+def test_drops_what_is_named(adapter: Adapter, store: PayloadStore) -> None:
     payloads = [build_payload(number) for number in range(3)]
     updates = [put(store, payload) for payload in payloads]
-    store.keep_only(frozenset([updates[1], bytes(32)]))
+    store.drop([updates[0], updates[2], bytes(32)])
     for held in (store, adapter.payloads()):
         assert [held.get(update) for update in updates] == [None, payloads[1], None]
         assert held.list_headers() == [payloads[1].header]

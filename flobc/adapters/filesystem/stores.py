@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -54,11 +54,10 @@ class FilePayloads:
                 headers.append(decode_header(file.read(length), path))
         return sorted(headers, key=lambda header: (header.base_height, header.trainer, header.k))
 
-    def keep_only(self, updates: frozenset[bytes]) -> None:
-        """Forget every payload but these."""
-        for path in self._directory.glob("*.payload"):
-            if bytes.fromhex(path.stem) not in updates:
-                path.unlink(missing_ok=True)
+    def drop(self, updates: Collection[bytes]) -> None:
+        """Forget these payloads, if held."""
+        for update in updates:
+            self._path(update).unlink(missing_ok=True)
 
 
 class FileModels:
@@ -132,18 +131,18 @@ class FileBlocks:
 
 
 class FileSeals:
-    """One file per validator; ``settle`` puts on disk what a seal speaks of, the log, before the seal itself."""
+    """One file per validator; ``sync_log`` puts on disk what a seal speaks of before the seal itself."""
 
-    def __init__(self, directory: Path, settle: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, directory: Path, sync_log: Callable[[], None]) -> None:
         self._directory = directory
-        self._settle = settle
+        self._sync_log = sync_log
 
     def _path(self, validator: bytes) -> Path:
         return self._directory / f"{validator.hex()}.seal"
 
     def save(self, seal: Seal) -> None:
         """Make the seal durable before anybody sees it."""
-        self._settle()
+        self._sync_log()
         write_atomically(self._path(seal.validator), [encode_record(seal)])
 
     def load(self, validator: bytes) -> Seal | None:

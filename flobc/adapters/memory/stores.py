@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,14 +47,14 @@ class MemoryPayloads:
         """Return a payload, or None."""
         return self._payloads.get(update)
 
-    def keep_only(self, updates: frozenset[bytes]) -> None:
-        """Forget every payload but these."""
-        for update in self._payloads.keys() - updates:
+    def drop(self, updates: Collection[bytes]) -> None:
+        """Forget these payloads, if held."""
+        for update in updates:
             self._payloads.pop(update, None)
 
     def list_headers(self) -> list[UpdateHeader]:
         """Return the headers of all payloads held, oldest base first."""
-        headers = [payload.header for payload in self._payloads.values()]
+        headers = [payload.header for payload in list(self._payloads.values())]
         return sorted(headers, key=lambda header: (header.base_height, header.trainer, header.k))
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from flobc.errors import DataError
 from flobc.learning.data.images import find_idx, read_digit_json, read_idx_pair
 from flobc.learning.data.stratified import split_stratified, split_three_ways
-from flobc.learning.models import build_mlp, build_paper_cnn, build_softmax
+from flobc.learning.models import build_mlp, build_paper_cnn, build_resnet18, build_softmax
 from flobc.learning.task import DataSource, Splits, TrainSettings
 from flobc.learning.torch_task import TorchTask
 
@@ -25,7 +25,11 @@ def _build_softmax() -> nn.Module:
     return build_softmax(28 * 28, 10)
 
 
-_BUILDERS = {"cnn": build_paper_cnn, "mlp": _build_mlp, "softmax": _build_softmax}
+def _build_resnet18() -> nn.Module:
+    return build_resnet18(channels_in=1)
+
+
+_BUILDERS = {"cnn": build_paper_cnn, "mlp": _build_mlp, "softmax": _build_softmax, "resnet18": _build_resnet18}
 MODELS = tuple(_BUILDERS)
 
 

@@ -25,6 +25,11 @@ def on_published(role: TrainerRole, header: UpdateHeader) -> TrainerRole:
     return replace(role, published={**kept, (header.base_height, header.k): header})
 
 
+def get_grounds(role: TrainerRole, state: ChainState) -> tuple[object, ...]:
+    """Return the immutable objects from which duties follow: while they are the same, so are the duties."""
+    return (role, state.head, state.core.trainers, state.params)
+
+
 def get_duties(role: TrainerRole, state: ChainState) -> tuple[Duty, ...]:
     """Return what the trainer owes now: its join, or the next training from the certified head (ROUND-1..ROUND-3)."""
     entry = state.core.trainers.get(role.key)

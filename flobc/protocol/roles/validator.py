@@ -37,8 +37,10 @@ from flobc.protocol.roles.duties import (
     RunTimer,
     ScoreUpdate,
 )
-from flobc.protocol.sync.policies import timer
+from flobc.protocol.sync.policies import is_base_allowed, timer
 
+MAX_BASES = 8
+"""Of how many models at most a validator keeps its evaluation, and a node the tensors, for late updates."""
 MAX_HEIGHTS_AHEAD = 16
 """How far ahead of its own reading of the log a validator keeps updates; trainers follow the same log."""
 
@@ -133,14 +135,21 @@ def on_sealed(role: ValidatorRole, seal: Seal) -> ValidatorRole:
 
 
 def forget_old(role: ValidatorRole, state: ChainState) -> ValidatorRole:
-    """Return the role without headers, votes, reports and evidence that no open or future round can use."""
+    """Return the role without headers, votes, reports and evidence that no open or future round can use.
+
+    A base's evaluation stays as long as a late update may start from it: its score is measured against it.
+    """
     keep = {update: header for update, header in role.headers.items() if _is_open(state, update, header)}
-    bases = {header.base_height for header in keep.values()}
+    oldest = state.height - MAX_BASES
     return replace(
         role,
         headers=keep,
         votes={update: vote for update, vote in role.votes.items() if update in keep},
-        bases={height: item for height, item in role.bases.items() if height in bases or height >= state.height},
+        bases={
+            height: item
+            for height, item in role.bases.items()
+            if height > oldest and is_base_allowed(state.params.sync, height, state.height)
+        },
         evidence={key: item for key, item in role.evidence.items() if _is_evidence_due(state, item)},
     )
 

@@ -19,7 +19,9 @@ from flobc.learning.tasks.synthetic import TrivialTask
 DIGITS = "922f8bcf7625699058bfcdca9f67ada239072ee6998c6c7618869bf9ed8adc35"
 
 
-@pytest.mark.parametrize("text", [*shipped_names(), "digits:mlp", "mnist:softmax", "fashion-mnist:mlp"])
+@pytest.mark.parametrize(
+    "text", [*shipped_names(), "digits:mlp", "mnist:softmax", "fashion-mnist:mlp", "mnist:resnet18"]
+)
 def test_shipped_tasks_know_their_name(text):
     task = get_task(text)
     assert isinstance(task, Task)
