@@ -82,6 +82,30 @@ def test_an_update_from_a_block_not_yet_read_is_kept_and_scored_later():
     assert [duty.header for duty in duties if isinstance(duty, ScoreUpdate)] == [early]
 
 
+@pytest.mark.parametrize(("scheme", "wanted"), [("bap", True), ("ssp", True), ("bsp", False)])
+def test_a_late_update_is_scored_against_its_own_base(scheme, wanted):
+    """ROUND-4: also when no other update from that base was open when the block came."""
+    chain = Chain(params=build_params(scheme))
+    replicas = build_world(chain)
+    late = chain.update(2)
+    deliver(replicas, chain.update(0), chain.update(1))
+    assert run(replicas, lambda state: state.height == 1)
+    deliver(replicas, late, chain.update(0, base=1), chain.update(1, base=1))
+    assert run(replicas, lambda state: state.height == 2)
+    decided = {decision.update for decision in replicas[0].state.head.body.decisions}
+    assert (compute_update_id(late) in decided) == wanted
+
+
+def test_evaluations_of_bases_are_kept_within_bounds():
+    """Without a bound on staleness they would never go."""
+    chain = Chain(params=build_params("bap", max_staleness=1000))
+    replicas = build_world(chain)
+    for base in range(rules.MAX_BASES + 3):
+        deliver(replicas, *(chain.update(trainer, base=base) for trainer in range(3)))
+        assert run(replicas, lambda state, base=base: state.height == base + 1)
+    assert len(replicas[0].role.bases) <= rules.MAX_BASES + 1
+
+
 def test_equivocation_costs_a_validator_one_piece_of_evidence_however_often_it_is_repeated():
     """ROUND-4, CHAIN-12: a thousand versions of one update are one conflict, reported once and then forgotten."""
     chain = Chain()
