@@ -101,7 +101,7 @@ class Grid:
         return self.candidate(model, None, out)
 
     def candidate(self, model: Int32s, update: Int32s | None, out: Float32s | None = None, shift: int = 0) -> Float32s:
-        """The float32 view of ``model`` with ``update`` added: what validators score (AGG-4).
+        """The float32 view of ``model`` with ``update`` added: what an update is judged by (AGG-4).
 
         ``update >> shift`` is added (towards minus infinity), so 2 adds a quarter. The sum saturates
         at int32 and is clamped to its segment's bounds, in one pass.
@@ -165,18 +165,13 @@ class Grid:
 
 
 def norm(update: Int32s) -> int:
-    """``floor(sqrt(sum of squares))`` of ``update`` in grid units, exact (AGG-8)."""
-    return math.isqrt(square_sum(update))
-
-
-def square_sum(update: Int32s) -> int:
-    """The sum of squares of ``update`` in grid units, exact for up to 2^31 coordinates."""
+    """``floor(sqrt(sum of squares))`` of ``update`` in grid units, exact for up to 2^31 coordinates (AGG-8)."""
     vector = checked(update, np.int32, update.size, "update")
-    return sum(for_each_range(update.size, lambda start, stop: sum_squares(vector[start:stop])))
+    return math.isqrt(sum(for_each_range(update.size, lambda start, stop: sum_squares(vector[start:stop]))))
 
 
 def sum_squares(part: Int32s) -> int:
-    """As ``square_sum``, for a part that the calling thread has in its cache."""
+    """The sum of squares of a part of an update in squared grid units, exact: for who has the part in the cache."""
     high, low = _square_sum(read_only(part))
     return (int(high) << 32) + int(low)
 

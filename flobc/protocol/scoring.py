@@ -12,8 +12,8 @@ def compute_score(params: ScoringParams, unit_loss: int, base: tuple[int, int], 
     """Return a validator's score of an update in 1e-6 units: positive when the candidate is better.
 
     **Units**: both evaluations are (loss, accuracy) in 1e-6 units on the validator's own shard.
-    ``loss``: decrease of the loss in units of the untrained model's, or of the base's where that is
-    larger; ``accuracy``: difference of the accuracies. Clipped to +-1,000,000 and rounded to
+    ``loss``: decrease of the loss in units of the largest of the untrained model's, the base's and
+    ``loss_floor``; ``accuracy``: difference of the accuracies. Clipped to +-1,000,000 and rounded to
     ``score_step``, a half away from zero, so that shards leak less.
 
     The unit is fixed for a chain because a decrease relative to the base's own loss grows without

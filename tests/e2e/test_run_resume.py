@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -147,8 +147,9 @@ def test_a_killed_run_goes_on_in_its_directory(tmp_path: Path, writes: int) -> N
 def test_a_run_goes_on_after_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int) -> None:
     """What a seal speaks of is on disk before the seal: no validator can be made to seal another block."""
     settings, disk = build_undisturbable("bsp"), Disk(monkeypatch)
-    start_and_kill(tmp_path / "run", settings, writes)
-    disk.cut_power(tmp_path / "run", tmp_path / "left")
+    with closing(disk):
+        start_and_kill(tmp_path / "run", settings, writes)
+        disk.cut_power(tmp_path / "run", tmp_path / "left")
     result = run(settings, task=task, directory=tmp_path / "left")
     assert tuple(block.header.model for block in result.blocks) == run_straight("bsp")[0]
     assert verify_chain(open_archive(tmp_path / "left"), full=True).complete

@@ -18,7 +18,7 @@ _HEADER_BYTES = 8
 _MAX_TAIL_BYTES = 16 * 1024 * 1024
 """No crash tears off more than this; searching more would let a hostile file keep its reader busy for hours."""
 _MAX_HASHED_BYTES = 1 << 30
-"""How much a search of the tail may hash, about a second's work; a true tail takes a thousandth."""
+"""How much a search of the tail may hash."""
 
 
 def frame_record(record: bytes) -> bytes:

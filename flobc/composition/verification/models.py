@@ -12,7 +12,7 @@ from flobc.errors import DataError, ProtocolError, VerificationError
 from flobc.ports.archive import ChainArchive
 from flobc.ports.payloads import Payload
 from flobc.protocol.chain.block import Block
-from flobc.protocol.messages import UpdateHeader, compute_update_id, verify_message
+from flobc.protocol.messages import UpdateHeader, compute_update_id, verify_header
 from flobc.runtime.aggregation import UpdateEngine, get_used
 from flobc.runtime.assembly import is_complete
 
@@ -102,7 +102,7 @@ class ModelReplay:
         if compute_update_id(payload.header) != update:
             found = compute_update_id(payload.header).hex()[:12]
             raise VerificationError(height, "ROUND-4", f"what is stored as update {name} is update {found}")
-        if not verify_message(payload.header):
+        if not verify_header(payload.header):
             raise VerificationError(height, "WIRE-9", f"the signature stored with update {name} is not its trainer's")
         signed = Payload(header, payload.chunks)
         if not is_complete(signed):

@@ -23,7 +23,7 @@ class Codec(Protocol):
 
     @property
     def error_feedback(self) -> bool:
-        """Whether a trainer keeps the rounding error for its next update unless told otherwise."""
+        """Whether a sender keeps the rounding error for its next update unless told otherwise."""
 
     def max_chunk_bytes(self, count: int) -> int:
         """The most bytes that ``count`` coordinates can take."""

@@ -1,4 +1,4 @@
-"""Whole updates: into chunks at the trainer, back onto the grid at everybody else (AGG-10)."""
+"""Whole updates: into chunks at the sender, back onto the grid at every receiver (AGG-10)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from flobc.numerics.parallel import for_each
 
 @dataclass(frozen=True)
 class EncodedUpdate:
-    """What a trainer publishes and what it keeps."""
+    """What a sender publishes and what it keeps."""
 
     chunks: tuple[bytes, ...]
     norm: int
-    """Of the update as every receiver decodes it."""
+    """In grid units, of the update as every receiver decodes it."""
     residual: Float32s | None
     """float32[D]: what the codec lost, to be added to the next update; None without feedback."""
     digests: tuple[bytes, ...] = ()
@@ -30,7 +30,7 @@ class EncodedUpdate:
 
 @dataclass(frozen=True)
 class DecodedUpdate:
-    """What a receiver has of an update: ``update`` is int32[D], on the grid."""
+    """What a receiver has of an update: ``update`` is int32[D], ``norm`` in grid units."""
 
     update: Int32s
     norm: int

@@ -7,7 +7,15 @@ import enum
 
 from flobc.protocol.encoding import I32, I64, U8, U16, U32, U64, Digest, Key, compute_digest, encode
 from flobc.protocol.merkle import merkle_root
-from flobc.protocol.messages import Evidence, Fault, Seal, UpdateHeader, compute_update_id, verify_message
+from flobc.protocol.messages import (
+    Evidence,
+    Fault,
+    Seal,
+    UpdateHeader,
+    compute_update_id,
+    verify_header,
+    verify_message,
+)
 
 NO_DIGEST = bytes(32)
 BLOCK_VERSION = 1
@@ -173,7 +181,7 @@ def find_body_defect(header: Header, body: Body) -> tuple[str, str] | None:
     if len(body.votes) != len(body.decisions) or len(body.headers) != len(body.decisions):
         return "CHAIN-7", "decisions, update headers and votes differ in number"
     for decision, update, votes in zip(body.decisions, body.headers, body.votes, strict=True):
-        if compute_update_id(update) != decision.update or not verify_message(update):
+        if compute_update_id(update) != decision.update or not verify_header(update):
             return "CHAIN-7", f"the header of update {decision.update.hex()[:12]} is not the one its trainer signed"
         if compute_digest(votes) != decision.votes:
             return (

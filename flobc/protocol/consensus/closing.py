@@ -148,7 +148,10 @@ def _weigh(state: ChainState, judged: list[tuple[Decision, PendingUpdate]]) -> l
 
 
 def _credit_trust(state: ChainState, decisions: list[Decision], height: int) -> CoreState:
-    """Apply the trust policy; a convicted trainer counts as one fault whatever else it sent (ROUND-12)."""
+    """Apply the trust policy; a convicted trainer counts as one fault whatever else it sent (ROUND-12).
+
+    To be above the norm bound is nobody's fault: the bound is what others' norms have made it.
+    """
     convicted = state.core.convicted
     results = [
         Scored(
@@ -161,7 +164,7 @@ def _credit_trust(state: ChainState, decisions: list[Decision], height: int) -> 
             used=item.weight > 0,
         )
         for item in decisions
-        if item.trainer not in convicted
+        if item.trainer not in convicted and item.fault is not Fault.NORM_BOUND
     ]
     results += [
         Scored(key, state.core.height, -SCORE_ONE, 0, fault=True, accepted=False, used=False) for key in convicted
@@ -169,17 +172,22 @@ def _credit_trust(state: ChainState, decisions: list[Decision], height: int) -> 
     return replace(state.core, trust=credit(state.params.trust, state.core.trust, results, height))
 
 
-def _update_norm_bounds(state: ChainState, used: list[tuple[Decision, PendingUpdate]]) -> dict[int, int]:
-    """Return the bounds per base height, the new height's from this block's accepted norms (ROUND-7).
+def _update_norm_bounds(state: ChainState, judged: list[tuple[Decision, PendingUpdate]]) -> dict[int, int]:
+    """Return the bounds per base height, the new height's from this block's norms (ROUND-7).
 
-    A bound falls by half a block at most and never to 0, which would mean none: otherwise one round of
-    tiny updates would turn every honest update of the next into a fault.
+    A bound falls by half a block at most and never to 0, which would mean none, and norms above it
+    count: otherwise a few fast trainers with tiny updates would shut all others out for ever.
     """
     core, params = state.core, state.params
     bound = core.norm_bounds[core.height]
     factor = params.aggregation.norm_factor_ppm
-    if used and factor:
-        median = compute_lower_median([item.header.norm for _, item in used])
+    norms = [
+        item.header.norm
+        for decision, item in judged
+        if decision.reason is Reason.ACCEPTED or decision.fault is Fault.NORM_BOUND
+    ]
+    if norms and factor:
+        median = compute_lower_median(norms)
         bound = min(max(median * factor // PPM, bound // 2, 1), MAX_NORM)
     kept = {
         height: value
@@ -226,7 +234,7 @@ def _open_next_round(state: ChainState, core: CoreState, judged: list[tuple[Deci
             and item.header.base_height > trainers[item.header.trainer].last_used_base
         },
         known=_update_known(state, judged),
-        norm_bounds=_update_norm_bounds(state, used),
+        norm_bounds=_update_norm_bounds(state, judged),
         reports={},
         timeouts=(),
         step=0,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from flobc.errors import LocalProtocolError, PayloadFault
-from flobc.numerics.fixed_point import Grid, Segment, norm, square_sum
+from flobc.numerics.fixed_point import Grid, Segment, norm, sum_squares
 
 LIMIT = 2**30
 
@@ -108,7 +108,7 @@ def test_large_views_agree_with_numpy():
 def test_norm_of_the_largest_update():
     """AGG-8: the sum of squares is far above 2^64."""
     update = np.full(100_000, 1 - LIMIT, np.int32)
-    assert square_sum(update) == 100_000 * (LIMIT - 1) ** 2
+    assert sum_squares(update) == 100_000 * (LIMIT - 1) ** 2
     assert norm(update) == math.isqrt(100_000 * (LIMIT - 1) ** 2)
 
 

@@ -261,6 +261,26 @@ def test_tiny_updates_cannot_make_honest_ones_faulty():
     assert bound(chain) == 1
 
 
+def test_fast_trainers_with_tiny_updates_cannot_shut_the_others_out():
+    """ROUND-7, ROUND-8: whoever sets the first bound; norms above it raise it, and they are nobody's fault."""
+    chain = Chain(trainers=5, params=EVERYBODY)
+    play_with_norms(chain, 1, 1, 1, 1000, 1000)
+    assert bound(chain) == 4
+    before = chain.trust(4)
+    for trainer in (0, 1):
+        chain.votes(chain.update(trainer, norm=1), GOOD, GOOD, GOOD)
+    honest = [chain.update(trainer, norm=1000) for trainer in (2, 3, 4)]
+    for update in honest:
+        chain.faults(update, Fault.NORM_BOUND, Fault.NORM_BOUND, Fault.NORM_BOUND)
+    while chain.state.closed is None:
+        chain.expire()
+    block = chain.commit()
+    assert sorted(item.fault for item in block.body.decisions)[-3:] == [Fault.NORM_BOUND] * 3
+    assert bound(chain) == 4000
+    assert chain.trust(4) >= before - 1
+    assert chain.state.core.trust.entries[chain.trainers[4].public_key].probation == 0
+
+
 def test_the_largest_norm_there_is_stops_no_replica():
     """ROUND-7, CHAIN-10: whatever a quorum votes, the next state can be encoded."""
     chain = Chain(params=build_params(norm_factor_ppm=2**32 - 1))
