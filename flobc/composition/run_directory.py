@@ -67,7 +67,7 @@ def find_holder(root: Path) -> int | None:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return process
-    except (OSError, ValueError):
+    except (OSError, ValueError, OverflowError):
         return None  # no lock file, or its process is gone
     return None
 
@@ -124,7 +124,7 @@ def load_tests(root: Path) -> dict[int, TestReport]:
     tests = {}
     path = root / TESTS
     for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
-        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError, OverflowError):
             data = json.loads(line)
             height, loss, accuracy = int(data["height"]), float(data["loss"]), float(data["accuracy"])
             if math.isfinite(accuracy):

@@ -28,6 +28,7 @@ from flobc.protocol.encoding import (
     tagged,
 )
 from flobc.protocol.identity import Identity, verify_signature
+from flobc.protocol.params import CodecName
 
 NO_SIGNATURE = bytes(64)
 
@@ -71,7 +72,7 @@ class UpdateHeader(Signed):
     base_height: U64
     k: U16
     num_examples: U64
-    codec: str
+    codec: CodecName
     norm: U64
     payload_root: Digest
     num_chunks: U32

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from math import prod
-from typing import Literal
+from typing import Literal, get_args
 
 from flobc.errors import RemoteProtocolError, UsageError
 from flobc.protocol.bounds import PPM, require_choice, require_int
@@ -19,10 +19,13 @@ from flobc.protocol.trust.params import TrustParams, validate_trust_params
 from flobc.protocol.trust.weights import WeightParams, validate_weight_params
 
 PROTOCOL_VERSION = 1
-CODECS = ("float32", "int16", "int8")
+CodecName = Literal["float32", "int16", "int8"]
+CODECS: tuple[CodecName, ...] = get_args(CodecName)
 RULES = ("weighted_mean", "median", "trimmed_mean", "krum", "multi_krum")
 MAX_FRACTION_BITS = 30
 MAX_PROBE_SHIFT = 30
+MAX_RANK = 16
+MAX_CHUNKS = 65_536
 """An update is below 2^30 grid units, so a larger shift leaves nothing of it; from 64 on machines disagree."""
 MAX_VOTES_PER_BATCH = 512
 """A full batch with a header for every vote takes about half of a log record (WIRE-11)."""
@@ -115,7 +118,7 @@ class ChainParams:
     scoring: ScoringParams = dataclasses.field(default_factory=ScoringParams)
     aggregation: AggregationParams = dataclasses.field(default_factory=AggregationParams)
     admission: AdmissionParams = dataclasses.field(default_factory=AdmissionParams)
-    codec: str = "int16"
+    codec: CodecName = "int16"
     max_votes_per_batch: U16 = 64
 
 
@@ -197,15 +200,17 @@ def validate_chain_params(params: ChainParams) -> None:
 def _validate_model(model: ModelSpec) -> None:
     if model.size < 1 or model.chunk_size < 1:
         raise UsageError("The model has no coordinates or its chunk size is 0; give it at least one trainable tensor.")
-    held = sum(prod(tensor.shape) for tensor in model.tensors if tensor.kind != "frozen")
-    if held != model.size:
-        raise UsageError(f"The model's tensors have {held} coordinates, not the {model.size} it counts; make it anew.")
-    if model.num_chunks > _MAX_U32:
-        raise UsageError(f"The model has {model.num_chunks} chunks, above {_MAX_U32}; use larger chunks.")
+    if model.num_chunks > MAX_CHUNKS:
+        raise UsageError(f"The model has {model.num_chunks} chunks, above {MAX_CHUNKS}; use larger chunks.")
     for tensor in model.tensors:
+        if len(tensor.shape) > MAX_RANK:
+            raise UsageError(f"{tensor.name!r} has {len(tensor.shape)} dimensions, above {MAX_RANK}; flatten some.")
         require_int(f"fraction_bits of {tensor.name!r}", tensor.fraction_bits, 0, MAX_FRACTION_BITS, "the grid's unit")
         if tensor.lo > tensor.hi:
             raise UsageError(f"The bounds of {tensor.name!r} are [{tensor.lo}, {tensor.hi}]; put the lower one first.")
+    held = sum(prod(tensor.shape) for tensor in model.tensors if tensor.kind != "frozen")
+    if held != model.size:
+        raise UsageError(f"The model's tensors have {held} coordinates, not the {model.size} it counts; make it anew.")
 
 
 def _validate_members(genesis: Genesis) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -323,3 +324,13 @@ def test_verifying_needs_no_torch(exported: Path) -> None:
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["True", "False"]
+
+
+def test_what_passes_for_a_model_is_not_exported(small_chain: Path, tmp_path: Path) -> None:
+    """An export carries what the chain names, not what somebody laid under that name."""
+    root = Path(shutil.copytree(small_chain, tmp_path / "run"))
+    for path in (root / "models").glob("*.model"):
+        path.write_bytes(bytes(84))
+    with pytest.raises(DataError, match="damaged"):
+        export_chain(open_archive(root), tmp_path / "out.zip")
+    assert not (tmp_path / "out.zip").exists()

@@ -3,11 +3,47 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
+
+from flobc.errors import DataError
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a file to read, and nothing but a file: a stranger's run may hold links out of it and pipes.
+
+    **Raises** DataError when it is something else, FileNotFoundError when there is nothing.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise DataError(f"{path} is a link, not a file; put the file itself in its place.") from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DataError(f"{path} is no regular file; restore it from a copy.")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path: Path, limit_bytes: int) -> bytes | None:
+    """Return a file's bytes, or None when there is none.
+
+    **Raises** DataError when it is no regular file, or longer than ``limit_bytes``.
+    """
+    try:
+        with open_regular(path) as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            if size_bytes > limit_bytes:
+                raise DataError(f"{path} has {size_bytes} bytes, above {limit_bytes}; restore it from a copy.")
+            return file.read()
+    except FileNotFoundError:
+        return None
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from io import FileIO
 from pathlib import Path
 from typing import IO
 
-from flobc.adapters.filesystem.files import sync_directory
+from flobc.adapters.filesystem.files import open_regular, sync_directory
 from flobc.errors import DataError
 from flobc.ports.records import require_record
 from flobc.protocol.consensus.machine import MAX_RECORD_BYTES
@@ -45,7 +45,9 @@ class LogReader:
         while offset < self._size_bytes:
             head = self._file.read(min(_HEADER_BYTES, self._size_bytes - offset))
             length = int.from_bytes(head[:4], "big")
-            record = self._file.read(min(length, self._size_bytes - offset - len(head)))
+            # What no record can be is not read: a stranger's log may name 4 GiB.
+            wanted = 0 if length > MAX_RECORD_BYTES else min(length, self._size_bytes - offset - len(head))
+            record = self._file.read(wanted)
             if not _is_whole(head, record):
                 self._validate_tail(head + record, offset)
                 return
@@ -118,7 +120,7 @@ class FileLog:
         self._records: list[bytes] = []
         torn_bytes = 0
         if path.exists():
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 reader = LogReader(file, path.stat().st_size, path)
                 self._records.extend(reader)
                 torn_bytes = reader.torn_bytes

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from flobc.adapters.filesystem.files import write_atomically
+from flobc.adapters.filesystem.files import open_regular, read_regular, write_atomically
 from flobc.adapters.filesystem.formats import (
     decode_block,
     decode_header,
@@ -23,8 +23,14 @@ from flobc.adapters.filesystem.formats import (
 from flobc.errors import DataError, RemoteProtocolError
 from flobc.ports.payloads import Payload
 from flobc.protocol.chain.block import Block, compute_header_digest
+from flobc.protocol.consensus.machine import MAX_RECORD_BYTES
 from flobc.protocol.encoding import encode
 from flobc.protocol.messages import Seal, UpdateHeader, decode_record, encode_record
+
+MAX_TENSOR_BYTES = 1 << 32
+"""Longest file of a payload or model: what a longer one says would not fit a reader's memory."""
+MAX_BLOCK_BYTES = 1 << 28
+"""Longest file of a block: a body's headers and votes, at 64 KiB a round by design."""
 
 
 class FilePayloads:
@@ -43,13 +49,14 @@ class FilePayloads:
     def get(self, update: bytes) -> Payload | None:
         """Return a payload, or None. **Raises** DataError when its file is damaged."""
         path = self._path(update)
-        return decode_payload(path.read_bytes(), path) if path.exists() else None
+        data = read_regular(path, MAX_TENSOR_BYTES)
+        return None if data is None else decode_payload(data, path)
 
     def list_headers(self) -> list[UpdateHeader]:
         """Return the headers of all payloads held, oldest base first."""
         headers = []
         for path in self._directory.glob("*.payload"):
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 length = int.from_bytes(file.read(4), "big")
                 headers.append(decode_header(file.read(length), path))
         return sorted(headers, key=lambda header: (header.base_height, header.trainer, header.k))
@@ -76,7 +83,8 @@ class FileModels:
     def get(self, digest: bytes) -> NDArray[np.int32] | None:
         """Return a model, or None. **Raises** DataError when its file is cut short."""
         path = self._path(digest)
-        return decode_model(path.read_bytes(), path) if path.exists() else None
+        data = read_regular(path, MAX_TENSOR_BYTES)
+        return None if data is None else decode_model(data, path)
 
     def keep_only(self, digests: frozenset[bytes]) -> None:
         """Forget every model but these."""
@@ -93,7 +101,8 @@ def get_block_path(directory: Path, height: int) -> Path:
 def read_block(directory: Path, height: int) -> Block | None:
     """Return the block at a height, or None. **Raises** DataError when its file is damaged."""
     path = get_block_path(directory, height)
-    return decode_block(path.read_bytes(), path) if path.exists() else None
+    data = read_regular(path, MAX_BLOCK_BYTES)
+    return None if data is None else decode_block(data, path)
 
 
 def list_block_heights(directory: Path) -> list[int]:
@@ -148,10 +157,11 @@ class FileSeals:
     def load(self, validator: bytes) -> Seal | None:
         """Return a validator's last seal, or None. **Raises** DataError when its file is damaged."""
         path = self._path(validator)
-        if not path.exists():
+        data = read_regular(path, MAX_RECORD_BYTES)
+        if data is None:
             return None
         try:
-            seal = decode_record(path.read_bytes())
+            seal = decode_record(data)
         except RemoteProtocolError as error:
             raise DataError(f"The seal file {path} is damaged ({error}); this validator must not seal.") from error
         if not isinstance(seal, Seal):

@@ -23,6 +23,7 @@ from flobc.composition.archive.export_file import (
 )
 from flobc.composition.archive.target import require_free, writing
 from flobc.errors import DataError
+from flobc.learning.layout import compute_model_digest
 from flobc.ports.archive import ChainArchive
 from flobc.protocol.chain.block import Block, compute_header_digest
 from flobc.protocol.encoding import encode
@@ -116,7 +117,11 @@ def _payload_pieces(archive: ChainArchive, update: bytes) -> Iterator[bytes | me
 
 def _model_pieces(archive: ChainArchive, digest: bytes) -> Iterator[bytes | memoryview] | None:
     model = archive.model(digest)
-    return None if model is None else iter([encode_model(model)])
+    if model is None:
+        return None
+    if compute_model_digest(model, archive.genesis.model.chunk_size) != digest:
+        raise DataError(f"The model {digest.hex()[:12]} in {archive.name} is damaged; remove it, and try again.")
+    return iter([encode_model(model)])
 
 
 def _encode_json(data: object) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from flobc.adapters.filesystem import FileModels, FilePayloads, LogReader
+from flobc.adapters.filesystem import FileModels, FilePayloads, LogReader, open_regular
 from flobc.adapters.filesystem.stores import read_block
 from flobc.composition.archive.genesis import require_usable
 from flobc.composition.run_directory import load_genesis, load_height, load_tests
@@ -50,7 +50,7 @@ class DirectoryArchive:
         path = self._root / "log"
         if not self._log_bytes:
             return
-        with self._damage_named(), path.open("rb") as file:
+        with self._damage_named(), open_regular(path) as file:
             reader = LogReader(file, self._log_bytes, path)
             yield from reader
             self.torn_bytes = reader.torn_bytes

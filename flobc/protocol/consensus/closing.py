@@ -150,7 +150,7 @@ def _weigh(state: ChainState, judged: list[tuple[Decision, PendingUpdate]]) -> l
 def _credit_trust(state: ChainState, decisions: list[Decision], height: int) -> CoreState:
     """Apply the trust policy; a convicted trainer counts as one fault whatever else it sent (ROUND-12).
 
-    To be above the norm bound is nobody's fault: the bound is what others' norms have made it.
+    What is above the norm bound counts as rejected, not as a fault: the bound is what others' norms made it.
     """
     convicted = state.core.convicted
     results = [
@@ -159,12 +159,12 @@ def _credit_trust(state: ChainState, decisions: list[Decision], height: int) -> 
             base_height=item.base_height,
             score=item.score,
             discount=item.discount,
-            fault=item.reason is Reason.FAULT,
+            fault=item.reason is Reason.FAULT and item.fault is not Fault.NORM_BOUND,
             accepted=item.reason not in (Reason.FAULT, Reason.LOW_SCORE),
             used=item.weight > 0,
         )
         for item in decisions
-        if item.trainer not in convicted and item.fault is not Fault.NORM_BOUND
+        if item.trainer not in convicted
     ]
     results += [
         Scored(key, state.core.height, -SCORE_ONE, 0, fault=True, accepted=False, used=False) for key in convicted

@@ -208,6 +208,8 @@ def test_tests_of_a_run_that_are_no_numbers_are_left_out(
 ) -> None:
     root = Path(shutil.copytree(finished, place / "run"))
     lines = ['{"height": "a", "loss": 1, "accuracy": 1}', '{"height": 1, "loss": 1, "accuracy": NaN}', "[" * 100_000]
+    lines += ['{"height": Infinity, "loss": 1, "accuracy": 1}', f'{{"height": 1, "loss": 1, "accuracy": {"9" * 400}}}']
+    (root / "lock").write_text("1" + "0" * 20)
     (root / "rounds.jsonl").write_text("\n".join([*lines, '{"height": 1, "loss": 1.0, "accuracy": 0.5}']))
     assert main(["status", str(root), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["test_accuracy"] == 0.5

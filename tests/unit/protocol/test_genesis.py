@@ -149,8 +149,9 @@ def test_invalid_version_and_model():
         ({"fraction_bits": 31}, "fraction_bits of 'w'"),
         ({"lo": 1}, "the lower one first"),
         ({"shape": (2**32 - 1, 2), "size": 2**33 - 2, "chunk_size": 1}, "use larger chunks"),
+        ({"shape": (2**32 - 1,) * 500}, "500 dimensions, above 16"),
     ],
-    ids=["size", "fraction_bits", "bounds", "chunks"],
+    ids=["size", "fraction_bits", "bounds", "chunks", "rank"],
 )
 def test_invalid_model_spec(changes, sentence):
     """CHAIN-4, AGG-1: such a model could be neither computed nor sent."""

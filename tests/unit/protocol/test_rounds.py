@@ -262,7 +262,7 @@ def test_tiny_updates_cannot_make_honest_ones_faulty():
 
 
 def test_fast_trainers_with_tiny_updates_cannot_shut_the_others_out():
-    """ROUND-7, ROUND-8: whoever sets the first bound; norms above it raise it, and they are nobody's fault."""
+    """ROUND-7, ROUND-8: whoever sets the first bound; norms above it raise it, and are rejections only."""
     chain = Chain(trainers=5, params=EVERYBODY)
     play_with_norms(chain, 1, 1, 1, 1000, 1000)
     assert bound(chain) == 4
