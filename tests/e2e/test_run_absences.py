@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
+from typing import Any
+
 import pytest
 
+from examples.numpy_task import SoftmaxRegression
 from flobc.composition.embedded import EmbeddedRun
+from flobc.composition.reports import RoundReport
 from flobc.errors import FlobcError
+from flobc.learning.task import TrainResult
 from flobc.protocol.chain.block import Reason
 from flobc.protocol.trust.params import INITIAL_TRUST
-from tests.support.embedded import World, build_settings
+from tests.support.embedded import RoundRecorder, World, build_settings
 from tests.support.forgers import ForgedRun, publish_nothing
 
 DEAD = 3
@@ -135,3 +142,42 @@ def test_validators_that_vanish_before_sealing_stop_the_chain_in_one_sentence() 
     )
     world.run(3, EmbeddedRun)
     assert world.verify().height == 3
+
+
+class OutlastingTask(SoftmaxRegression):
+    """Its first training takes until ``released`` is set."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+        self._trainings = itertools.count()
+
+    def train(self, *arguments: Any) -> TrainResult:
+        if next(self._trainings) == 0:
+            assert self.released.wait(60)
+        return super().train(*arguments)
+
+
+class Releaser(RoundRecorder):
+    """Releases the training with the fourth block."""
+
+    def __init__(self, task: OutlastingTask) -> None:
+        super().__init__()
+        self._task = task
+
+    def on_round(self, report: RoundReport) -> None:
+        super().on_round(report)
+        if report.height == 4:
+            self._task.released.set()
+
+
+@pytest.mark.parametrize("max_staleness", [0, 1, 4])
+def test_a_training_that_outlasts_the_models_it_may_start_from_stops_nobody(max_staleness: int) -> None:
+    """SYNC-11: its base is no longer held when it is done; the update is late, and the run goes on."""
+    task = OutlastingTask()
+    settings = build_settings(
+        "bap", params={"max_staleness": max_staleness}, trainers=6, workers=3, rounds=8, clock="wall"
+    )
+    world = World(settings, task)
+    world.recorder = Releaser(task)
+    world.run()
+    assert world.verify().height == 8
