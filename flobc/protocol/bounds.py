@@ -1,10 +1,14 @@
-"""Range checks shared by the consensus parameters."""
+"""What consensus parameters and messages may hold, and the checks of it."""
 
 from __future__ import annotations
+
+from typing import Literal, get_args
 
 from flobc.errors import UsageError
 
 PPM = 1_000_000
+CodecName = Literal["float32", "int16", "int8"]
+CODECS: tuple[CodecName, ...] = get_args(CodecName)
 
 
 def require_int(name: str, value: int, low: int, high: int, meaning: str) -> None:

@@ -12,6 +12,7 @@ import functools
 from typing import Any, ClassVar, TypeVar
 
 from flobc.errors import RemoteProtocolError
+from flobc.protocol.bounds import CodecName
 from flobc.protocol.encoding import (
     I32,
     I64,
@@ -28,7 +29,6 @@ from flobc.protocol.encoding import (
     tagged,
 )
 from flobc.protocol.identity import Identity, verify_signature
-from flobc.protocol.params import CodecName
 
 NO_SIGNATURE = bytes(64)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from math import prod
-from typing import Literal, get_args
+from typing import Literal
 
 from flobc.errors import RemoteProtocolError, UsageError
-from flobc.protocol.bounds import PPM, require_choice, require_int
+from flobc.protocol.bounds import CODECS, PPM, CodecName, require_choice, require_int
 from flobc.protocol.encoding import I32, U8, U16, U32, U64, Digest, Key, compute_digest
 from flobc.protocol.identity import validate_public_key
 from flobc.protocol.sync.params import SyncParams, validate_sync_params
@@ -19,8 +19,6 @@ from flobc.protocol.trust.params import TrustParams, validate_trust_params
 from flobc.protocol.trust.weights import WeightParams, validate_weight_params
 
 PROTOCOL_VERSION = 1
-CodecName = Literal["float32", "int16", "int8"]
-CODECS: tuple[CodecName, ...] = get_args(CodecName)
 RULES = ("weighted_mean", "median", "trimmed_mean", "krum", "multi_krum")
 MAX_FRACTION_BITS = 30
 MAX_PROBE_SHIFT = 30
