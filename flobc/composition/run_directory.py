@@ -19,7 +19,7 @@ import os
 from pathlib import Path
 from typing import IO, Any
 
-from flobc.adapters.filesystem import write_atomically
+from flobc.adapters.filesystem import open_regular, read_regular, write_atomically
 from flobc.adapters.filesystem.stores import list_block_heights
 from flobc.composition.reports import TestReport
 from flobc.composition.settings import RunSettings
@@ -29,6 +29,9 @@ from flobc.protocol.params import ChainParams, Genesis
 
 MARKER = "settings.json"
 TESTS = "rounds.jsonl"
+_MAX_TEXT_BYTES = 1 << 28
+"""Longest file of settings, tests or a genesis that is read."""
+_MAX_LOCK_BYTES = 32
 HALF_MADE = (".genesis.", f".{MARKER}.", "genesis", "lock")
 """What names begin with that a run leaves when it is killed while its directory is made."""
 
@@ -61,8 +64,8 @@ def lock_directory(root: Path) -> IO[str]:
 def find_holder(root: Path) -> int | None:
     """Return the process that runs in the directory, or None; takes no lock that could be in a starting run's way."""
     try:
-        with (root / "lock").open() as file:
-            process = int(file.read() or 0)
+        with open_regular(root / "lock") as file:
+            process = int(file.read(_MAX_LOCK_BYTES) or 0)
             os.kill(process, 0)
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -122,8 +125,8 @@ def append_test(root: Path, report: TestReport) -> None:
 def load_tests(root: Path) -> dict[int, TestReport]:
     """Return the run's tests by height; a line that a killed process left half written is skipped."""
     tests = {}
-    path = root / TESTS
-    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
+    text = (read_regular(root / TESTS, _MAX_TEXT_BYTES) or b"").decode(errors="replace")
+    for line in text.splitlines():
         with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError, OverflowError):
             data = json.loads(line)
             height, loss, accuracy = int(data["height"]), float(data["loss"]), float(data["accuracy"])
@@ -137,7 +140,7 @@ def load_genesis(root: Path) -> Genesis:
     if not is_run_directory(root):
         raise DataError(f"There is no run in {root}; start one with: flobc run --dir {root}")
     try:
-        return decode(Genesis, (root / "genesis").read_bytes())
+        return decode(Genesis, read_regular(root / "genesis", _MAX_TEXT_BYTES) or b"")
     except (RemoteProtocolError, OSError) as error:
         raise DataError(f"The genesis in {root} is damaged ({error}); restore it from a copy or an export.") from error
 
@@ -155,7 +158,7 @@ def load_settings(root: Path, params: ChainParams) -> RunSettings:
     """Return the settings that a run was started with. **Raises** DataError when the file is damaged."""
     path = root / MARKER
     try:
-        data = json.loads(path.read_text())
+        data = json.loads(read_regular(path, _MAX_TEXT_BYTES) or b"")
         _require_kinds(data)
         directory = data.pop("data_directory")
         data["attacks"] = tuple(data["attacks"])

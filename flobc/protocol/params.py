@@ -22,9 +22,11 @@ PROTOCOL_VERSION = 1
 RULES = ("weighted_mean", "median", "trimmed_mean", "krum", "multi_krum")
 MAX_FRACTION_BITS = 30
 MAX_PROBE_SHIFT = 30
-MAX_RANK = 16
-MAX_CHUNKS = 65_536
 """An update is below 2^30 grid units, so a larger shift leaves nothing of it; from 64 on machines disagree."""
+MAX_RANK = 16
+"""Most dimensions of a tensor: their product takes a reader time that grows with the square of their number."""
+MAX_CHUNKS = 65_536
+"""Most chunks of a model: a reader makes a job of each."""
 MAX_VOTES_PER_BATCH = 512
 """A full batch with a header for every vote takes about half of a log record (WIRE-11)."""
 SCORE_ONE = 1_000_000

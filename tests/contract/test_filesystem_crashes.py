@@ -32,10 +32,11 @@ from flobc.composition.stores import open_file_stores
 from flobc.errors import UsageError
 from tests.contract.conftest import GENESIS_HEAD
 from tests.contract.test_block_store import build_chain
-from tests.contract.test_payload_store import build_payload, put
+from tests.contract.test_payload_store import put
 from tests.contract.test_seal_store import build_seal
 from tests.support import small_chain
 from tests.support.dialogue import digest
+from tests.support.payloads import build_payload
 
 RECORDS = st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=5)
 

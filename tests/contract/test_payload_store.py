@@ -7,29 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flobc.ports.payloads import Payload, PayloadStore
-from flobc.protocol.merkle import merkle_root
-from flobc.protocol.messages import UpdateHeader, compute_update_id, sign
+from flobc.protocol.messages import compute_update_id
 from tests.contract.conftest import Adapter
-from tests.support.dialogue import identity
-
-
-def build_payload(
-    trainer: int = 0, base_height: int = 0, k: int = 0, chunks: tuple[bytes, ...] = (b"ab", b"c")
-) -> Payload:
-    key = identity("trainer", trainer)
-    header = UpdateHeader(
-        chain=bytes(32),
-        trainer=key.public_key,
-        base_height=base_height,
-        k=k,
-        num_examples=10,
-        codec="int16",
-        norm=5,
-        payload_root=merkle_root(chunks),
-        num_chunks=len(chunks),
-        size_bytes=sum(map(len, chunks)),
-    )
-    return Payload(sign(header, key), chunks)
+from tests.support.payloads import build_payload
 
 
 def put(store: PayloadStore, payload: Payload) -> bytes:

@@ -145,7 +145,7 @@ def test_a_killed_run_goes_on_in_its_directory(tmp_path: Path, writes: int) -> N
 
 @pytest.mark.parametrize("writes", range(1, 52, 3))
 def test_a_run_goes_on_after_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int) -> None:
-    """What a seal speaks of is on disk before the seal: no validator can be made to seal another block."""
+    """ROUND-15: what a seal speaks of is on disk before the seal: no validator can be made to seal another block."""
     settings, disk = build_undisturbable("bsp"), Disk(monkeypatch)
     with closing(disk):
         start_and_kill(tmp_path / "run", settings, writes)

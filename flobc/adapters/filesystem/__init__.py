@@ -1,6 +1,12 @@
 """A run in one directory: log, payloads, models, blocks and seals as plain files."""
 
-from flobc.adapters.filesystem.files import open_regular, remove_unfinished, replace_atomically, write_atomically
+from flobc.adapters.filesystem.files import (
+    open_regular,
+    read_regular,
+    remove_unfinished,
+    replace_atomically,
+    write_atomically,
+)
 from flobc.adapters.filesystem.log import FileLog, LogReader, frame_record
 from flobc.adapters.filesystem.stores import FileBlocks, FileModels, FilePayloads, FileSeals
 
@@ -13,6 +19,7 @@ __all__ = [
     "LogReader",
     "frame_record",
     "open_regular",
+    "read_regular",
     "remove_unfinished",
     "replace_atomically",
     "write_atomically",

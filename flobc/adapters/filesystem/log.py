@@ -45,8 +45,8 @@ class LogReader:
         while offset < self._size_bytes:
             head = self._file.read(min(_HEADER_BYTES, self._size_bytes - offset))
             length = int.from_bytes(head[:4], "big")
-            # What no record can be is not read: a stranger's log may name 4 GiB.
-            wanted = 0 if length > MAX_RECORD_BYTES else min(length, self._size_bytes - offset - len(head))
+            # What is longer than any tail is not read: a stranger's log may name 4 GiB.
+            wanted = 0 if length > _MAX_TAIL_BYTES else min(length, self._size_bytes - offset - len(head))
             record = self._file.read(wanted)
             if not _is_whole(head, record):
                 self._validate_tail(head + record, offset)

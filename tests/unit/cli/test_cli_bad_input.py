@@ -215,6 +215,18 @@ def test_tests_of_a_run_that_are_no_numbers_are_left_out(
     assert json.loads(capsys.readouterr().out)["test_accuracy"] == 0.5
 
 
+@pytest.mark.parametrize("name", ["rounds.jsonl", "lock"])
+def test_invalid_pipes_in_a_run_from_elsewhere(
+    name: str, finished: Path, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To open one would wait for ever."""
+    root = Path(shutil.copytree(finished, place / "run"))
+    (root / name).unlink(missing_ok=True)
+    os.mkfifo(root / name)
+    assert main(["status", str(root)]) == 2
+    check_one_sentence(capsys, "no regular file")
+
+
 @pytest.mark.parametrize("options", [[], ["--new"]], ids=["resume", "new"])
 def test_invalid_busy_directory(
     options: list[str], finished: Path, place: Path, capsys: pytest.CaptureFixture[str]

@@ -97,7 +97,7 @@ def test_a_late_update_is_scored_against_its_own_base(scheme, wanted):
 
 
 def test_evaluations_of_bases_are_kept_within_bounds():
-    """Without a bound on staleness they would never go."""
+    """ROUND-4: without a bound on staleness they would never go."""
     chain = Chain(params=build_params("bap", max_staleness=1000))
     replicas = build_world(chain)
     for base in range(rules.MAX_BASES + 3):

@@ -8,46 +8,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flobc.ports.payloads import Payload
-from flobc.protocol.merkle import merkle_root
-from flobc.protocol.messages import UpdateHeader
 from flobc.runtime.assembly import is_complete
+from tests.support.payloads import build_payload
 
 CHUNKS = st.lists(st.binary(max_size=8), min_size=1, max_size=6).map(tuple)
 
 
-def build_payload(chunks: tuple[bytes, ...]) -> Payload:
-    header = UpdateHeader(
-        chain=bytes(32),
-        trainer=bytes(32),
-        base_height=0,
-        k=0,
-        num_examples=1,
-        codec="int16",
-        norm=0,
-        payload_root=merkle_root(chunks),
-        num_chunks=len(chunks),
-        size_bytes=sum(map(len, chunks)),
-    )
-    return Payload(header, chunks)
-
-
 @given(CHUNKS)
 def test_the_chunks_that_were_hashed_are_complete(chunks: tuple[bytes, ...]) -> None:
-    assert is_complete(build_payload(chunks))
+    assert is_complete(build_payload(chunks=chunks))
 
 
 @given(CHUNKS, CHUNKS)
 def test_no_other_chunks_are(chunks: tuple[bytes, ...], others: tuple[bytes, ...]) -> None:
-    received = Payload(build_payload(chunks).header, others)
+    received = Payload(build_payload(chunks=chunks).header, others)
     assert is_complete(received) == (chunks == others)
 
 
 @given(CHUNKS, st.sampled_from(["num_chunks", "size_bytes"]), st.integers(-2, 2).filter(bool))
 def test_counts_must_be_those_of_the_chunks(chunks: tuple[bytes, ...], name: str, off_by: int) -> None:
-    payload = build_payload(chunks)
+    payload = build_payload(chunks=chunks)
     changed = dataclasses.replace(payload.header, **{name: getattr(payload.header, name) + off_by})
     assert not is_complete(Payload(changed, chunks))
 
 
 def test_no_chunks_at_all_are_no_payload_of_some() -> None:
-    assert not is_complete(Payload(build_payload((b"a",)).header, ()))
+    assert not is_complete(Payload(build_payload(chunks=(b"a",)).header, ()))
