@@ -128,7 +128,10 @@ def path() -> Kind:
     def parse(given: str) -> Path:
         if not given:
             raise ValueError
-        return expand_path(given)
+        try:
+            return expand_path(given)
+        except UsageError as error:  # ``read`` says it with the option's name
+            raise ValueError from error
 
     return Kind("PATH", "a path", parse, lambda value: "none" if value is None else str(value))
 

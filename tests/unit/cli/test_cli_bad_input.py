@@ -52,7 +52,7 @@ BAD = [
     ("run --json=yes", "--json takes no value"),
     ("run surprise", "does not expect 'surprise'"),
     ("run --dir ~nobody-at-all/run", "no home for the path"),
-    ("run --data-dir ~nobody-at-all", "no home for the path"),
+    ("run --data-dir ~nobody-at-all", "--data-dir must be a path, not '~nobody-at-all'"),
     ("status ~nobody-at-all", "no home for the path"),
     ("data split ~nobody-at-all.csv --out parts --parties 2", "no home for the path"),
     ("run --trainers three", "--trainers must be a whole number"),

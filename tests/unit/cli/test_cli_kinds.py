@@ -87,6 +87,12 @@ def test_heights_are_shown_as_they_are_read(text: str) -> None:
     assert kinds.heights().show(kinds.heights().read("--max-staleness", text)) == text
 
 
+@pytest.mark.parametrize("given", ["~0", "~nobody-at-all/x"])
+def test_invalid_home_names_the_option(given: str) -> None:
+    with pytest.raises(UsageError, match="--dir must be a path"):
+        kinds.path().read("--dir", given)
+
+
 def test_a_path_is_absolute_and_knows_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert kinds.path().read("--dir", "~/x") == tmp_path / "x"
