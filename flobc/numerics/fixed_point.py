@@ -161,7 +161,37 @@ class Grid:
             start, stop = piece.start - first, piece.stop - first
             values = read_only(delta[start:stop])
             if _quantise(values, np.float32(2.0**piece.fraction_bits), out[start:stop]):
-                _raise_fault(values, piece)
+                raise self.find_fault(delta, first)
+
+    def find_fault(self, delta: Float32s, first: int) -> PayloadFault:
+        """The fault of ``delta``, from coordinate ``first`` on, of which something has no place on the grid."""
+        scaled, factor = self.scale_range(delta, first)
+        numbers = np.isfinite(delta)
+        if not numbers.all():
+            place = int(np.argmin(numbers))
+            return PayloadFault("non_finite", f"coordinate {first + place} is {delta[place]}, expected a number")
+        with np.errstate(over="ignore"):
+            place = int(np.argmax(np.abs(np.rint(scaled * factor)) >= MAX_ABS_UPDATE))
+        piece = next(self.pieces(first + place, first + place + 1))
+        limit = 2.0 ** (30 - piece.fraction_bits)
+        return PayloadFault(
+            "out_of_range", f"coordinate {first + place} is {delta[place]:g}, expected magnitude below {limit:g}"
+        )
+
+    def scale_range(self, delta: Float32s, first: int) -> tuple[Float32s, np.float32]:
+        """Values and the one factor that brings them to grid units, for ``delta`` from coordinate ``first`` on.
+
+        Exact, since units are powers of two; what is too large becomes infinite, what is not finite stays so.
+        """
+        pieces = tuple(self.pieces(first, first + len(delta)))
+        if len(pieces) == 1:
+            return delta, np.float32(2.0 ** pieces[0].fraction_bits)
+        scaled = np.empty_like(delta)
+        with np.errstate(over="ignore"):
+            for piece in pieces:
+                part = slice(piece.start - first, piece.stop - first)
+                np.multiply(delta[part], np.float32(2.0**piece.fraction_bits), out=scaled[part])
+        return scaled, np.float32(1)
 
 
 def norm(update: Int32s) -> int:
@@ -174,19 +204,6 @@ def sum_squares(part: Int32s) -> int:
     """The sum of squares of a part of an update in squared grid units, exact: for who has the part in the cache."""
     high, low = _square_sum(read_only(part))
     return (int(high) << 32) + int(low)
-
-
-def _raise_fault(values: Float32s, piece: Segment) -> None:
-    finite = np.isfinite(values)
-    if not finite.all():
-        first = int(np.argmin(finite))
-        raise PayloadFault("non_finite", f"coordinate {piece.start + first} is {values[first]}, expected a number")
-    limit = 2.0 ** (30 - piece.fraction_bits)
-    first = int(np.argmax(np.abs(values) >= limit))
-    raise PayloadFault(
-        "out_of_range",
-        f"coordinate {piece.start + first} is {values[first]:g}, expected magnitude below {limit:g}",
-    )
 
 
 @kernel

@@ -84,13 +84,17 @@ class LearningEngine:
             raise NotHeld(f"Model {digest.hex()[:12]} is not held; rebuild it from the payloads.")
         return ModelView(model, self.grid.to_float(model))
 
-    def encode(self, delta: Vector, residual: Vector | None) -> tuple[EncodedUpdate, bytes]:
-        """Return the encoded update and the Merkle root of its chunks. **Raises** PayloadFault."""
+    def encode(self, vector: Vector, base: Vector | None, residual: Vector | None) -> tuple[EncodedUpdate, bytes]:
+        """Return ``vector`` less ``base`` as an encoded update, and the Merkle root of its chunks.
+
+        **Raises** PayloadFault: the codec cannot express it.
+        """
         encoded = encode_update(
-            delta,
+            vector,
             self.grid,
             self.genesis.params.codec,
             self.genesis.model.chunk_size,
+            base=base,
             residual=residual,
             digest=leaf_hash,
         )

@@ -123,12 +123,13 @@ class TrainerNode:
         base = view.vector
         seed = derive_seed(parts.seed, "train", parts.index, duty.base_height, duty.k)
         vector = parts.engine.train(base if start is None else start, parts.shard, parts.settings, seed)
-        delta = vector - base
-        if parts.attack is not None:
-            rng = np.random.Generator(np.random.PCG64(derive_seed(seed, "attack")))
-            delta = parts.attack.poison_update(delta, rng, parts.index)
         try:
-            encoded, root = parts.engine.encode(delta, residual)
+            if parts.attack is None:
+                encoded, root = parts.engine.encode(vector, base, residual)
+            else:
+                rng = np.random.Generator(np.random.PCG64(derive_seed(seed, "attack")))
+                poisoned = parts.attack.poison_update(vector - base, rng, parts.index)
+                encoded, root = parts.engine.encode(poisoned, None, residual)
         except PayloadFault:
             if parts.attack is None:
                 return LocalResult(None, vector, residual)

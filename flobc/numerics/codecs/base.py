@@ -8,7 +8,7 @@ from flobc.errors import UsageError
 from flobc.numerics.codecs.block import BlockCodec
 from flobc.numerics.codecs.float32 import Float32Codec
 from flobc.numerics.fixed_point import Grid
-from flobc.numerics.kernels import Int32s
+from flobc.numerics.kernels import Float32s, Int32s
 
 
 class Codec(Protocol):
@@ -28,13 +28,16 @@ class Codec(Protocol):
     def max_chunk_bytes(self, count: int) -> int:
         """The most bytes that ``count`` coordinates can take."""
 
-    def encode_chunk(self, update: Int32s, first: int, grid: Grid) -> bytes:
-        """The bytes of ``update`` (int32[n], from coordinate ``first``), which is rounded *in place*
-        to the values that receivers will decode.
+    def encode_chunk(self, wanted: Float32s, first: int, grid: Grid, decoded: Int32s | None) -> tuple[bytes, int]:
+        """The bytes for ``wanted`` (float32[n], from coordinate ``first``), and the sum of squares of what
+        receivers will decode, in squared grid units. Those values go into ``decoded`` (int32[n]) if it is given.
+
+        Raises:
+            PayloadFault: ``non_finite`` or ``out_of_range``.
         """
 
-    def decode_chunk(self, data: bytes, first: int, grid: Grid, out: Int32s) -> None:
-        """Decode ``data`` into ``out`` (int32[n], from coordinate ``first``).
+    def decode_chunk(self, data: bytes, first: int, grid: Grid, out: Int32s) -> int:
+        """Decode ``data`` into ``out`` (int32[n], from coordinate ``first``) and return the sum of its squares.
 
         Raises:
             PayloadFault: ``bad_length``, ``bad_encoding``, ``non_finite`` or ``out_of_range``.

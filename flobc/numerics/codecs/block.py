@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from flobc.errors import PayloadFault
-from flobc.numerics.fixed_point import Grid
-from flobc.numerics.kernels import Int32s, kernel, read_only
+from flobc.numerics.fixed_point import MAX_ABS_UPDATE, Grid
+from flobc.numerics.kernels import Float32s, Int32s, kernel, read_only
 
+_EXPONENTS = 32
 _DTYPES: dict[int, npt.DTypeLike] = {8: np.dtype("<i1"), 16: np.dtype("<i2")}
 
 
@@ -34,31 +35,34 @@ class BlockCodec:
         """Mantissas and exponents for ``count`` coordinates; every chunk takes exactly this."""
         return count * self.mantissa_bits // 8 + -(-count // self.block)
 
-    def encode_chunk(self, update: Int32s, first: int, grid: Grid) -> bytes:  # noqa: ARG002
+    def encode_chunk(self, wanted: Float32s, first: int, grid: Grid, decoded: Int32s | None) -> tuple[bytes, int]:
         """See ``Codec``."""
-        payload = np.empty(self.max_chunk_bytes(len(update)), np.uint8)
-        mantissas, exponents = self._split(payload, len(update))
-        for part, blocks in self._rows(len(update)):
+        payload = np.empty(self.max_chunk_bytes(len(wanted)), np.uint8)
+        mantissas, exponents = self._split(payload, len(wanted))
+        values, scale = grid.scale_range(wanted, first)
+        squares = np.zeros(_EXPONENTS, np.uint64)
+        for part, blocks in self._rows(len(wanted)):
             shape = (blocks.stop - blocks.start, -1)
-            _encode_blocks(
-                update[part].reshape(shape),
-                mantissas[part].reshape(shape),
-                exponents[blocks],
-                self.mantissa_bits - 1,
-            )
-        return payload.tobytes()
+            rows = mantissas[part].reshape(shape)
+            scaled = read_only(values[part].reshape(shape))
+            if _encode_blocks(scaled, scale, rows, exponents[blocks], squares, self.mantissa_bits - 1):
+                raise grid.find_fault(wanted, first)
+            if decoded is not None:
+                _expand(read_only(rows), exponents[blocks], decoded[part].reshape(shape))
+        return payload.tobytes(), _total(squares)
 
-    def decode_chunk(self, data: bytes, first: int, grid: Grid, out: Int32s) -> None:  # noqa: ARG002
+    def decode_chunk(self, data: bytes, first: int, grid: Grid, out: Int32s) -> int:  # noqa: ARG002
         """See ``Codec``."""
         expected = self.max_chunk_bytes(len(out))
         if len(data) != expected:
             raise PayloadFault("bad_length", f"{self.name} chunk of {len(data)} bytes, expected {expected}")
         mantissas, exponents = self._split(np.frombuffer(data, np.uint8), len(out))
         aligned = np.require(mantissas, requirements=["C", "A"])
+        squares = np.zeros(_EXPONENTS, np.uint64)
         for part, blocks in self._rows(len(out)):
             shape = (blocks.stop - blocks.start, -1)
             values, scales = read_only(aligned[part].reshape(shape)), read_only(exponents[blocks])
-            bad = _decode_blocks(values, scales, out[part].reshape(shape), self.mantissa_bits - 1)
+            bad = _decode_blocks(values, scales, out[part].reshape(shape), squares, self.mantissa_bits - 1)
             if bad >= 0:
                 raise PayloadFault(
                     "bad_encoding",
@@ -66,6 +70,7 @@ class BlockCodec:
                     f"{scales[bad]}: expected the one shortest form with an exponent of at most "
                     f"{31 - self.mantissa_bits}",
                 )
+        return _total(squares)
 
     def _split(self, payload: npt.NDArray[np.uint8], count: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
         """The mantissas of ``count`` coordinates and the exponents, as views of ``payload``."""
@@ -84,49 +89,98 @@ class BlockCodec:
             yield slice(whole * self.block, count), slice(whole, whole + 1)
 
 
+def _total(squares: npt.NDArray[np.uint64]) -> int:
+    """The sum of squares of a chunk from the sums of squared mantissas per exponent."""
+    return sum(total << (2 * exponent) for exponent, total in enumerate(squares.tolist()))
+
+
+# The loops below stay in 32 bits, so that a vector holds as many lanes as it can: each result is cast, because
+# numba widens int32 arithmetic otherwise. A squared mantissa is below 2^30; its halves are summed apart, and a
+# block of at most 256 of them does not overflow. A block's bit length comes from the magnitudes joined by "or".
+
+
 @kernel
-def _encode_blocks(update: Int32s, mantissas: npt.NDArray[Any], exponents: npt.NDArray[np.uint8], bits: int) -> None:
-    """Mantissas of ``bits`` bits and a sign for ``update`` (int32[blocks, n]), which becomes what decodes."""
-    limit = np.int32((1 << bits) - 1)
+def _encode_blocks(
+    wanted: Float32s,
+    scale: np.float32,
+    mantissas: npt.NDArray[Any],
+    exponents: npt.NDArray[np.uint8],
+    squares: npt.NDArray[np.uint64],
+    bits: int,
+) -> int:
+    """Mantissas of ``bits`` bits and a sign for ``wanted`` (float32[blocks, n]) times ``scale``.
+
+    Adds the squared mantissas of a block to the ``squares`` of its exponent. Returns nonzero where a value
+    has no place on the grid. Both roundings are of exact values: a grid value that comes from a float32 is a
+    float32, and so is its product with a power of two.
+    """
+    limit = np.float32((1 << bits) - 1)
+    ceiling = np.float32(MAX_ABS_UPDATE)
+    length = wanted.shape[1]
+    on_grid = np.empty(length, np.float32)
+    faults = np.int32(0)
     for b in range(len(exponents)):
-        values, into = update[b], mantissas[b]
-        peak = np.int32(0)
-        for i in range(len(values)):
-            peak = max(peak, abs(values[i]))
+        values, into = wanted[b], mantissas[b]
+        joined = np.int32(0)
+        for i in range(length):
+            value = np.rint(values[i] * scale)
+            # False for NaN too. The cast below sees 0 then: casting what does not fit is undefined.
+            inside = abs(value) < ceiling
+            faults = np.int32(faults | (np.int32(0) if inside else np.int32(1)))
+            value = value if inside else np.float32(0)
+            on_grid[i] = value
+            joined = np.int32(joined | abs(np.int32(value)))
         exponent = 0
-        while (peak >> exponent) >> bits > 0:
+        while (joined >> exponent) >> bits > 0:
             exponent += 1
         exponents[b] = exponent
-        if exponent == 0:
-            for i in range(len(values)):
-                into[i] = values[i]
-            continue
-        shift = np.int32(exponent)
-        below_half = np.int32((1 << (exponent - 1)) - 1)
-        for i in range(len(values)):
-            # Half to even: an odd floor is one more away from the half. Values are below 2^30, so nothing
-            # overflows. Rounding up may reach 2^bits; it saturates, so that the result stays below 2^30.
-            odd = (values[i] >> shift) & np.int32(1)
-            rounded = (values[i] + below_half + odd) >> shift
-            rounded = min(max(rounded, -limit), limit)
-            into[i] = rounded
-            values[i] = rounded << shift
+        shrink = np.float32(1.0) / np.float32(1 << exponent)
+        low, high = np.int32(0), np.int32(0)
+        for i in range(length):
+            # Rounding up may reach 2^bits; it saturates, so that the result stays below 2^30.
+            mantissa = np.int32(min(max(np.rint(on_grid[i] * shrink), -limit), limit))
+            into[i] = mantissa
+            square = np.int32(mantissa * mantissa)
+            low = np.int32(low + np.int32(square & np.int32(0xFFFF)))
+            high = np.int32(high + np.int32(square >> np.int32(16)))
+        squares[exponent] += np.uint64((np.int64(high) << 16) + low)
+    return int(faults)
 
 
 @kernel
-def _decode_blocks(mantissas: npt.NDArray[Any], exponents: npt.NDArray[np.uint8], out: Int32s, bits: int) -> int:
-    """Returns the first block that is not in its shortest form, or -1."""
-    limit = np.int32((1 << bits) - 1)
+def _expand(mantissas: npt.NDArray[Any], exponents: npt.NDArray[np.uint8], out: Int32s) -> None:
+    """What ``_decode_blocks`` makes of blocks that are known to be right."""
+    for b in range(len(exponents)):
+        values, into = mantissas[b], out[b]
+        factor = np.int32(np.int32(1) << np.int32(exponents[b]))
+        for i in range(len(values)):
+            into[i] = np.int32(np.int32(values[i]) * factor)
+
+
+@kernel
+def _decode_blocks(
+    mantissas: npt.NDArray[Any],
+    exponents: npt.NDArray[np.uint8],
+    out: Int32s,
+    squares: npt.NDArray[np.uint64],
+    bits: int,
+) -> int:
+    """Returns the first block that is not in its shortest form, or -1. For ``squares`` see ``_encode_blocks``."""
     for b in range(len(exponents)):
         values, into = mantissas[b], out[b]
         exponent = np.int32(exponents[b])
         if exponent > 30 - bits:
             return b
-        peak = np.int32(0)
+        factor = np.int32(np.int32(1) << exponent)
+        joined, low, high = np.int32(0), np.int32(0), np.int32(0)
         for i in range(len(values)):
             value = np.int32(values[i])
-            peak = max(peak, abs(value))
-            into[i] = value << exponent
-        if peak > limit or (exponent > 0 and peak <= limit >> 1):
+            joined = np.int32(joined | abs(value))
+            into[i] = np.int32(value * factor)
+            square = np.int32(value * value)
+            low = np.int32(low + np.int32(square & np.int32(0xFFFF)))
+            high = np.int32(high + np.int32(square >> np.int32(16)))
+        if joined >> bits > 0 or (exponent > 0 and joined >> (bits - 1) == 0):
             return b
+        squares[exponent] += np.uint64((np.int64(high) << 16) + low)
     return -1

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from flobc.errors import PayloadFault
-from flobc.numerics.fixed_point import Grid
-from flobc.numerics.kernels import Int32s
+from flobc.numerics.fixed_point import Grid, sum_squares
+from flobc.numerics.kernels import Float32s, Int32s
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,21 @@ class Float32Codec:
         """Always 4 bytes for each of ``count`` coordinates."""
         return 4 * count
 
-    def encode_chunk(self, update: Int32s, first: int, grid: Grid) -> bytes:
+    def encode_chunk(self, wanted: Float32s, first: int, grid: Grid, decoded: Int32s | None) -> tuple[bytes, int]:
         """See ``Codec``."""
+        update = np.empty(len(wanted), np.int32) if decoded is None else decoded
+        grid.quantise_range(wanted, first, update)
         values = grid.slice(first, first + len(update)).to_float(update)
-        self._decode(values, first, grid, update)
-        return values.astype("<f4", copy=False).tobytes()
+        squares = self._decode(values, first, grid, update)
+        return values.astype("<f4", copy=False).tobytes(), squares
 
-    def decode_chunk(self, data: bytes, first: int, grid: Grid, out: Int32s) -> None:
+    def decode_chunk(self, data: bytes, first: int, grid: Grid, out: Int32s) -> int:
         """See ``Codec``. Values off the grid are rounded, half to even."""
         if len(data) != 4 * len(out):
             raise PayloadFault("bad_length", f"float32 chunk of {len(data)} bytes, expected {4 * len(out)}")
-        self._decode(np.frombuffer(data, "<f4"), first, grid, out)
+        return self._decode(np.frombuffer(data, "<f4"), first, grid, out)
 
     @staticmethod
-    def _decode(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]], first: int, grid: Grid, out: Int32s) -> None:
+    def _decode(values: Float32s, first: int, grid: Grid, out: Int32s) -> int:
         grid.quantise_range(np.require(values, np.float32, ["C", "A"]), first, out)
+        return sum_squares(out)

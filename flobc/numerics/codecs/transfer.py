@@ -10,7 +10,7 @@ import numpy as np
 
 from flobc.errors import PayloadFault
 from flobc.numerics.codecs.base import Codec, get_codec
-from flobc.numerics.fixed_point import Grid, sum_squares
+from flobc.numerics.fixed_point import Grid
 from flobc.numerics.kernels import Float32s, Int32s, checked, kernel, read_only
 from flobc.numerics.parallel import for_each
 
@@ -48,7 +48,8 @@ class _Encoding:
     All that is done with a chunk is done while it is in the cache.
     """
 
-    delta: Float32s
+    vector: Float32s
+    base: Float32s | None
     grid: Grid
     codec: Codec
     residual: Float32s | None
@@ -57,35 +58,35 @@ class _Encoding:
     def encode(self, bounds: tuple[int, int]) -> tuple[bytes, bytes | None, int]:
         """The encoded chunk, its digest, and the sum of squares of what decodes."""
         start, stop = bounds
-        wanted = self.delta[start:stop]
-        if self.residual is not None:
+        wanted = self.vector[start:stop]
+        if self.base is not None:
+            wanted = wanted - self.base[start:stop]
+        if self.residual is None:
+            data, squares = self.codec.encode_chunk(wanted, start, self.grid, None)
+        else:
             wanted = wanted + self.residual[start:stop]
-        update = np.empty(stop - start, np.int32)
-        self.grid.quantise_range(wanted, start, update)
-        data = self.codec.encode_chunk(update, start, self.grid)
-        if self.residual is not None:
+            decoded = np.empty(stop - start, np.int32)
+            data, squares = self.codec.encode_chunk(wanted, start, self.grid, decoded)
             for piece in self.grid.pieces(start, stop):
                 part = slice(piece.start - start, piece.stop - start)
                 kept = self.residual[piece.start : piece.stop]
                 _subtract(
-                    read_only(wanted[part]),
-                    read_only(update[part]),
-                    np.float32(2.0**-piece.fraction_bits),
-                    kept,
+                    read_only(wanted[part]), read_only(decoded[part]), np.float32(2.0**-piece.fraction_bits), kept
                 )
-        return data, self.digest(data) if self.digest else None, sum_squares(update)
+        return data, self.digest(data) if self.digest else None, squares
 
 
 def encode_update(
-    delta: Float32s,
+    vector: Float32s,
     grid: Grid,
     codec_name: str,
     chunk_size: int,
     *,
+    base: Float32s | None = None,
     residual: Float32s | None = None,
     digest: Callable[[bytes], bytes] | None = None,
 ) -> EncodedUpdate:
-    """Encode ``delta`` (float32[D]) plus the ``residual`` of the update before.
+    """Encode ``vector`` (float32[D]) less ``base`` plus the ``residual`` of the update before.
 
     Chunks are encoded, and hashed by ``digest``, several at a time. A codec with error feedback
     keeps a residual from its first update on; for the others it is kept if one is passed in.
@@ -94,13 +95,15 @@ def encode_update(
         PayloadFault: ``non_finite`` or ``out_of_range``: receivers would refuse this update.
     """
     codec = get_codec(codec_name)
-    delta = checked(delta, np.float32, grid.size, "delta")
+    vector = checked(vector, np.float32, grid.size, "vector")
+    if base is not None:
+        base = checked(base, np.float32, grid.size, "base")
     carried: Float32s | None = None
     if residual is not None:
         carried = checked(residual, np.float32, grid.size, "residual").copy()
     elif codec.error_feedback:
         carried = np.zeros(grid.size, np.float32)
-    encoding = _Encoding(delta, grid, codec, carried, digest)
+    encoding = _Encoding(vector, base, grid, codec, carried, digest)
     results = for_each(chunk_bounds(grid.size, chunk_size), encoding.encode)
     return EncodedUpdate(
         chunks=tuple(data for data, _, _ in results),
@@ -136,8 +139,7 @@ def decode_update(chunks: Sequence[bytes], grid: Grid, codec_name: str, chunk_si
 
     def decode(index: int) -> int:
         part = slice(*bounds[index])
-        codec.decode_chunk(chunks[index], part.start, grid, update[part])
-        return sum_squares(update[part])
+        return codec.decode_chunk(chunks[index], part.start, grid, update[part])
 
     return DecodedUpdate(update, math.isqrt(sum(for_each(range(len(bounds)), decode))))
 
