@@ -15,9 +15,9 @@ from flobc.composition.settings import RunSettings, describe_fault_tolerance
 from flobc.composition.stores import Stores
 from flobc.errors import FlobcError, UsageError
 from flobc.learning.attacks import Attack, parse_attack
-from flobc.learning.determinism import single_threaded
+from flobc.learning.determinism import one_thread, single_threaded
 from flobc.learning.task import Evaluation
-from flobc.numerics.parallel import available_cores, run_inline
+from flobc.numerics.parallel import available_cores, inline, run_inline
 from flobc.ports.payloads import Payload
 from flobc.ports.scheduler import Scheduler
 from flobc.protocol.consensus.state import ChainState, build_initial_state
@@ -129,8 +129,10 @@ class EmbeddedRun:
                 return False
             return height in self.tests
 
-        if not self._scheduler.run_until(finished):
-            raise FlobcError(explain_stop(self.state))
+        # The loop does short jobs itself, and must then compute as the workers do.
+        with one_thread(), inline():
+            if not self._scheduler.run_until(finished):
+                raise FlobcError(explain_stop(self.state))
 
     def close(self) -> None:
         """Stop the workers; what is still being computed is thrown away."""
@@ -186,8 +188,9 @@ class EmbeddedRun:
 
         With the last block the run is over: nobody begins work whose result nobody would wait for.
         """
-        while self.state.height < self._rounds and any(node.step() for node in self._validators):
-            pass
+        moved = [True]
+        while self.state.height < self._rounds and any(moved):
+            moved = [node.step() for node in self._validators]
         for trainer in self._trainers if self.state.height < self._rounds else ():
             trainer.step()
 
@@ -210,7 +213,7 @@ class EmbeddedRun:
             if genuine:
                 self._deliver(payload.header)
 
-        self._scheduler.submit(receive, NETWORK_MS, arrive)
+        self._scheduler.submit("receive", receive, NETWORK_MS, arrive)
 
     def _prepare(self, payload: Payload, base: ModelView) -> None:
         """Decode on the trainer's worker, while the payload is in its cache, what all receivers will decode.
@@ -260,7 +263,10 @@ class EmbeddedRun:
             self.tests[height] = TestReport(height, evaluation.loss, evaluation.accuracy)
             self._observer.on_test(self.tests[height])
 
-        self._scheduler.submit(lambda: self._federation.task.evaluate(view.vector, self._shards.test), TEST_MS, tested)
+        def test() -> Evaluation:
+            return self._federation.task.evaluate(view.vector, self._shards.test)
+
+        self._scheduler.submit("test", test, TEST_MS, tested)
 
     def _build_report(self, state: ChainState) -> RoundReport:
         now_s, now_ms = time.monotonic(), self._scheduler.now_ms

@@ -15,7 +15,8 @@ in each of its workers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -30,6 +31,17 @@ _SEED_SPACE = 2**63
 def single_threaded() -> None:
     """Let torch compute with one thread in the calling thread: the initializer of a worker pool."""
     torch.set_num_threads(1)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """As :func:`single_threaded`, in this block."""
+    threads = torch.get_num_threads()
+    single_threaded()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def build_generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:

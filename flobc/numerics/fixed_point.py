@@ -165,33 +165,35 @@ class Grid:
 
     def find_fault(self, delta: Float32s, first: int) -> PayloadFault:
         """The fault of ``delta``, from coordinate ``first`` on, of which something has no place on the grid."""
-        scaled, factor = self.scale_range(delta, first)
         numbers = np.isfinite(delta)
         if not numbers.all():
             place = int(np.argmin(numbers))
             return PayloadFault("non_finite", f"coordinate {first + place} is {delta[place]}, expected a number")
-        with np.errstate(over="ignore"):
-            place = int(np.argmax(np.abs(np.rint(scaled * factor)) >= MAX_ABS_UPDATE))
-        piece = next(self.pieces(first + place, first + place + 1))
-        limit = 2.0 ** (30 - piece.fraction_bits)
+        place = int(np.argmax(np.abs(np.rint(self.scale_range(delta, first))) >= MAX_ABS_UPDATE))
+        limit = MAX_ABS_UPDATE / float(self.get_scale(first + place))
         return PayloadFault(
             "out_of_range", f"coordinate {first + place} is {delta[place]:g}, expected magnitude below {limit:g}"
         )
 
-    def scale_range(self, delta: Float32s, first: int) -> tuple[Float32s, np.float32]:
-        """Values and the one factor that brings them to grid units, for ``delta`` from coordinate ``first`` on.
+    def is_uniform(self, start: int, stop: int) -> bool:
+        """Whether the coordinates ``[start, stop)`` are all treated alike."""
+        return len(tuple(self.pieces(start, stop))) == 1
+
+    def get_scale(self, coordinate: int) -> np.float32:
+        """How many grid units 1.0 is at ``coordinate``: a power of two."""
+        return np.float32(2.0 ** next(self.pieces(coordinate, coordinate + 1)).fraction_bits)
+
+    def scale_range(self, delta: Float32s, first: int) -> Float32s:
+        """``delta``, from coordinate ``first`` on, in grid units, not yet rounded.
 
         Exact, since units are powers of two; what is too large becomes infinite, what is not finite stays so.
         """
-        pieces = tuple(self.pieces(first, first + len(delta)))
-        if len(pieces) == 1:
-            return delta, np.float32(2.0 ** pieces[0].fraction_bits)
         scaled = np.empty_like(delta)
         with np.errstate(over="ignore"):
-            for piece in pieces:
+            for piece in self.pieces(first, first + len(delta)):
                 part = slice(piece.start - first, piece.stop - first)
                 np.multiply(delta[part], np.float32(2.0**piece.fraction_bits), out=scaled[part])
-        return scaled, np.float32(1)
+        return scaled
 
 
 def norm(update: Int32s) -> int:

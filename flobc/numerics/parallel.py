@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -66,13 +66,18 @@ def run_inline() -> None:
 
 
 @contextmanager
-def spread() -> Iterator[None]:
-    """Hand work to the pool in this block even from an inline thread: for a job that runs alone."""
-    inline, _inside.inline = getattr(_inside, "inline", False), False
+def inline(wanted: bool = True) -> Iterator[None]:
+    """As ``run_inline``, in this block; not ``wanted`` hands work to the pool again."""
+    before, _inside.inline = getattr(_inside, "inline", False), wanted
     try:
         yield
     finally:
-        _inside.inline = inline
+        _inside.inline = before
+
+
+def spread() -> AbstractContextManager[None]:
+    """Hand work to the pool in this block even from an inline thread: for a job that runs alone."""
+    return inline(False)
 
 
 def set_threads(threads: int) -> None:
@@ -89,11 +94,11 @@ def for_each(items: Iterable[Item], function: Callable[[Item], Result]) -> list[
     return list(_pool.executor().map(function, work))
 
 
-def for_each_range(size: int, function: Callable[[int, int], Result]) -> list[Result]:
-    """``function(start, stop)`` over ranges that cover ``[0, size)``, on the pool when it pays."""
+def for_each_range(size: int, function: Callable[[int, int], Result], unit: int = ALIGNMENT) -> list[Result]:
+    """``function(start, stop)`` over ranges of whole ``unit``s that cover ``[0, size)``, on the pool when it pays."""
     if size < INLINE_COORDINATES or not _pool.parallel():
         return [function(0, size)]
     parts = _pool.threads * RANGES_PER_THREAD
-    width = -(-size // (parts * ALIGNMENT)) * ALIGNMENT
+    width = -(-size // (parts * unit)) * unit
     starts = range(0, size, width)
     return for_each(starts, lambda start: function(start, min(start + width, size)))

@@ -16,10 +16,11 @@ class Scheduler(Protocol):
         """Milliseconds since the scheduler started."""
         ...
 
-    def submit(self, work: Callable[[], T], duration_ms: int, done: Callable[[T], None]) -> None:
-        """Start ``work`` on another thread; ``done`` gets its result on the loop.
+    def submit(self, kind: str, work: Callable[[], T], duration_ms: int, done: Callable[[T], None]) -> None:
+        """Have ``work`` done beside the loop; ``done`` gets its result on the loop.
 
-        ``duration_ms`` is how long the work takes in virtual time; a wall clock ignores it.
+        Jobs of one ``kind`` take about as long as each other. ``duration_ms`` is how long the work takes
+        in virtual time; a wall clock ignores it.
         """
         ...
 

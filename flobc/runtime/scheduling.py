@@ -12,43 +12,69 @@ import queue
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
+HANDOVER_S = 0.0005
+"""Work that takes less CPU time than this costs more to hand to another thread than to do."""
+
+
+@dataclass(eq=False)
+class _Job:
+    """Work whose result is due at a virtual time; ``future`` is None when the loop itself will do it."""
+
+    kind: str
+    work: Callable[[], Any]
+    future: Future[Any] | None
+
+
 class VirtualScheduler:
     """A discrete-event loop; ties are broken by the order of submission.
 
-    Workers take the job whose result is due first, because that is what the loop waits for.
+    Workers take the job whose result is due first, because that is what the loop waits for. Work of a kind
+    that was short the last time is done by the loop when its result is due.
     """
 
     def __init__(self, executor: ThreadPoolExecutor) -> None:
         self._executor = executor
         self._now_ms = 0
         self._order = itertools.count()
-        self._events: list[tuple[int, int, Future[Any] | None, Callable[..., None]]] = []
-        self._jobs: queue.PriorityQueue[tuple[int, int, Future[Any], Callable[[], Any]]] = queue.PriorityQueue()
+        self._events: list[tuple[int, int, _Job | None, Callable[..., None]]] = []
+        self._jobs: queue.PriorityQueue[tuple[int, int, _Job]] = queue.PriorityQueue()
+        self._cpu_s: dict[str, float] = {}
 
     @property
     def now_ms(self) -> int:
         """The virtual time."""
         return self._now_ms
 
-    def submit(self, work: Callable[[], T], duration_ms: int, done: Callable[[T], None]) -> None:
-        """Start ``work`` now; its result arrives after ``duration_ms`` of virtual time."""
-        future: Future[T] = Future()
+    def submit(self, kind: str, work: Callable[[], T], duration_ms: int, done: Callable[[T], None]) -> None:
+        """Plan ``work``; its result arrives after ``duration_ms`` of virtual time."""
+        short = self._cpu_s.get(kind, HANDOVER_S) < HANDOVER_S
+        job = _Job(kind, work, None if short else Future())
         due_ms, order = self._now_ms + duration_ms, next(self._order)
-        self._jobs.put((due_ms, order, future, work))
-        heapq.heappush(self._events, (due_ms, order, future, done))
-        self._executor.submit(self._do_next)
+        heapq.heappush(self._events, (due_ms, order, job, done))
+        if not short:
+            self._jobs.put((due_ms, order, job))
+            self._executor.submit(self._do_next)
 
     def _do_next(self) -> None:
-        _, _, future, work = self._jobs.get_nowait()
+        _, _, job = self._jobs.get_nowait()
+        assert job.future is not None
         try:
-            future.set_result(work())
+            job.future.set_result(self._do(job))
         except BaseException as error:
-            future.set_exception(error)
+            job.future.set_exception(error)
+
+    def _do(self, job: _Job) -> Any:
+        start_s = time.thread_time()
+        try:
+            return job.work()
+        finally:
+            self._cpu_s[job.kind] = time.thread_time() - start_s
 
     def call_later(self, delay_ms: int, callback: Callable[[], None]) -> None:
         """Call ``callback`` after ``delay_ms`` of virtual time."""
@@ -59,11 +85,11 @@ class VirtualScheduler:
         while not finished():
             if not self._events:
                 return False
-            self._now_ms, _, future, callback = heapq.heappop(self._events)
-            if future is None:
+            self._now_ms, _, job, callback = heapq.heappop(self._events)
+            if job is None:
                 callback()
             else:
-                callback(future.result())
+                callback(self._do(job) if job.future is None else job.future.result())
         return True
 
 
@@ -85,7 +111,7 @@ class WallScheduler:
         """Milliseconds since the scheduler was made."""
         return int((time.monotonic() - self._start_s) * 1000)
 
-    def submit(self, work: Callable[[], T], duration_ms: int, done: Callable[[T], None]) -> None:  # noqa: ARG002
+    def submit(self, kind: str, work: Callable[[], T], duration_ms: int, done: Callable[[T], None]) -> None:  # noqa: ARG002
         """Start ``work`` now; its result arrives when it is there."""
         self._running += 1
         future = self._executor.submit(work)

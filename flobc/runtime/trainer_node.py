@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ from flobc.protocol.identity import Identity
 from flobc.protocol.messages import Join, UpdateHeader, encode_record, sign
 from flobc.protocol.roles import trainer as rules
 from flobc.protocol.roles.duties import Publish, Train
-from flobc.protocol.sync.policies import is_base_allowed
+from flobc.protocol.sync.policies import is_base_allowed, is_k_allowed
 from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine, ModelView
 from flobc.runtime.follower import ChainFollower
@@ -63,7 +62,8 @@ class TrainerNode:
         self._parts = parts
         self._role = rules.TrainerRole(parts.identity.public_key, join)
         self._current: Train | None = None
-        self._stepped: tuple[object, ...] = ()
+        self._asked: tuple[object, object, object] = (None, None, None)
+        self._grounds: tuple[object, ...] = ()
         self._diverged_base = -1
         self._local: tuple[int, Vector] | None = None
         self._residuals: tuple[Vector | None, Vector | None] = (None, None)
@@ -78,11 +78,16 @@ class TrainerNode:
 
     def step(self) -> bool:
         """Start what is owed and not under way; return whether the chain moved."""
-        # Immutable, all of it, so the same objects owe the same duties.
-        seen = (*rules.get_grounds(self._role, self._state), self._current)
-        if len(self._stepped) == len(seen) and all(map(operator.is_, seen, self._stepped)):
+        # Immutable, all of it, so the same objects owe the same duties. Asked after every event of the loop,
+        # and most events move nothing.
+        state = self._state
+        if state is self._asked[0] and self._role is self._asked[1] and self._current is self._asked[2]:
             return False
-        self._stepped = seen
+        self._asked = (state, self._role, self._current)
+        grounds = (*rules.get_grounds(self._role, state), self._current)
+        if grounds == self._grounds:
+            return False
+        self._grounds = grounds
         for duty in rules.get_duties(self._role, self._state):
             if isinstance(duty, Publish) and isinstance(duty.message, Join):
                 return self._parts.follower.publish(encode_record(sign(duty.message, self._parts.identity)))
@@ -111,6 +116,7 @@ class TrainerNode:
             parts.durations.train_ms, parts.identity.public_key.hex(), duty.base_height, duty.k
         )
         parts.scheduler.submit(
+            "train",
             lambda: self._train(duty, state, start, residual),
             duration_ms,
             lambda result: self._on_trained(duty, result),
@@ -157,7 +163,8 @@ class TrainerNode:
         if result.payload is None:
             self._diverged_base = duty.base_height
             return
-        self._local = (duty.base_height, result.vector)
+        goes_on = is_k_allowed(self._state.params.sync, duty.k + 1)
+        self._local = (duty.base_height, result.vector) if goes_on else None
         self._residuals = (self._residuals[0], result.residual)
         self._role = rules.on_published(self._role, result.payload.header)
         self._parts.publish(result.payload)

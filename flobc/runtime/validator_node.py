@@ -64,7 +64,7 @@ class ValidatorNode:
         self._role = rules.ValidatorRole(self._key, seal=parts.seals.load(self._key))
         self._busy: set[tuple[object, ...]] = set()
         self._refused: set[bytes] = set()
-        self._stepped: tuple[rules.ValidatorRole | None, ChainState | None] = (None, None)
+        self._asked: tuple[rules.ValidatorRole | None, ChainState | None] = (None, None)
         self._round_opened_ms = parts.scheduler.now_ms
 
     @property
@@ -89,11 +89,11 @@ class ValidatorNode:
         """Perform what is owed and not under way, up to the first record that moves the chain.
 
         Returns whether there was one: then duties have changed and must be derived again. Role and
-        state are immutable, so the same two objects owe the same duties.
+        state are immutable, so the same two objects owe the same duties; this is asked after every event.
         """
-        if self._role is self._stepped[0] and self._state is self._stepped[1]:
+        if self._role is self._asked[0] and self._state is self._asked[1]:
             return False
-        self._stepped = (self._role, self._state)
+        self._asked = (self._role, self._state)
         return any(self._perform(duty) for duty in rules.get_duties(self._role, self._state))
 
     def _perform(self, duty: Duty) -> bool:
@@ -132,10 +132,11 @@ class ValidatorNode:
 
         def finish(result: T) -> None:
             self._busy.discard(key)
+            self._asked = (None, None)  # votes may have waited for this job
             done(result)
 
         virtual_ms = self._parts.durations.draw(duration_ms, self._key.hex(), *key)
-        self._parts.scheduler.submit(work, virtual_ms, finish)
+        self._parts.scheduler.submit(str(key[0]), work, virtual_ms, finish)
 
     def _run_timer(self, duty: RunTimer) -> None:
         key = ("timer", duty.height, duty.step)

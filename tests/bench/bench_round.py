@@ -26,7 +26,7 @@ from flobc.runtime import engine, follower, trainer_node, validator_node
 TRAINERS = 10
 VALIDATORS = 4
 PARAMETERS = 1_200_000
-WARM_UP = 3
+WARM_UP = 8
 
 STAGES: tuple[tuple[str, Any, str], ...] = (
     ("train (trivial)", engine.LearningEngine, "train"),

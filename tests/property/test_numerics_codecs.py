@@ -6,6 +6,7 @@ from hypothesis.extra import numpy as arrays
 
 from flobc.errors import PayloadFault
 from flobc.numerics.codecs import CODEC_NAMES, decode_chunk, decode_update, encode_update, get_codec
+from flobc.numerics.codecs.difference import Difference
 from flobc.numerics.fixed_point import Grid, Segment, norm
 from flobc.protocol.consensus.voting import MAX_COORDINATE_BYTES
 from tests.support import aggregation_reference as reference
@@ -105,8 +106,9 @@ def test_a_payload_is_refused_or_the_only_one_for_its_values(codec, data, count)
         assert code == "bad_encoding"
         return
     again = np.empty_like(decoded)
-    encoded, squares = get_codec(codec).encode_chunk(decoded.astype(np.float32), 0, grid, again)
-    assert encoded == payload
+    part = Difference(decoded.astype(np.float32), None, 0, count)
+    encoded, squares = get_codec(codec).encode_chunks(part, grid, again)
+    assert encoded == [payload]
     assert again.tobytes() == decoded.tobytes()
     assert squares == sum(value * value for value in decoded.tolist())
     assert np.abs(decoded).max() < LIMIT

@@ -1,10 +1,10 @@
 """Codecs: how an update travels in chunks, and back onto the same grid at every receiver."""
 
 from flobc.numerics.codecs.base import CODEC_NAMES, Codec, get_codec
+from flobc.numerics.codecs.difference import chunk_bounds
 from flobc.numerics.codecs.transfer import (
     DecodedUpdate,
     EncodedUpdate,
-    chunk_bounds,
     decode_chunk,
     decode_update,
     encode_update,

@@ -6,9 +6,10 @@ from typing import Protocol
 
 from flobc.errors import UsageError
 from flobc.numerics.codecs.block import BlockCodec
+from flobc.numerics.codecs.difference import Difference
 from flobc.numerics.codecs.float32 import Float32Codec
 from flobc.numerics.fixed_point import Grid
-from flobc.numerics.kernels import Float32s, Int32s
+from flobc.numerics.kernels import Int32s
 
 
 class Codec(Protocol):
@@ -28,9 +29,9 @@ class Codec(Protocol):
     def max_chunk_bytes(self, count: int) -> int:
         """The most bytes that ``count`` coordinates can take."""
 
-    def encode_chunk(self, wanted: Float32s, first: int, grid: Grid, decoded: Int32s | None) -> tuple[bytes, int]:
-        """The bytes for ``wanted`` (float32[n], from coordinate ``first``), and the sum of squares of what
-        receivers will decode, in squared grid units. Those values go into ``decoded`` (int32[n]) if it is given.
+    def encode_chunks(self, part: Difference, grid: Grid, decoded: Int32s | None) -> tuple[list[bytes], int]:
+        """The chunks of ``part``, which begins with one, and the sum of squares of what receivers will decode,
+        in squared grid units. Those values go into ``decoded`` (int32, of the same length) if it is given.
 
         Raises:
             PayloadFault: ``non_finite`` or ``out_of_range``.

@@ -15,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from flobc.errors import PayloadFault
+from flobc.numerics.codecs.difference import Difference, chunk_bounds
 from flobc.numerics.fixed_point import MAX_ABS_UPDATE, Grid
 from flobc.numerics.kernels import Float32s, Int32s, kernel, read_only
 
 _EXPONENTS = 32
+_NO_BASE = np.empty(0, np.float32)
 _DTYPES: dict[int, npt.DTypeLike] = {8: np.dtype("<i1"), 16: np.dtype("<i2")}
 
 
@@ -35,21 +37,39 @@ class BlockCodec:
         """Mantissas and exponents for ``count`` coordinates; every chunk takes exactly this."""
         return count * self.mantissa_bits // 8 + -(-count // self.block)
 
-    def encode_chunk(self, wanted: Float32s, first: int, grid: Grid, decoded: Int32s | None) -> tuple[bytes, int]:
+    def encode_chunks(self, part: Difference, grid: Grid, decoded: Int32s | None) -> tuple[list[bytes], int]:
         """See ``Codec``."""
-        payload = np.empty(self.max_chunk_bytes(len(wanted)), np.uint8)
-        mantissas, exponents = self._split(payload, len(wanted))
-        values, scale = grid.scale_range(wanted, first)
+        # Blocks count from the chunk's first coordinate, so they run through where chunks are whole blocks.
+        stretch = part.size if part.chunk_size % self.block == 0 else part.chunk_size
+        chunks: list[bytes] = []
         squares = np.zeros(_EXPONENTS, np.uint64)
-        for part, blocks in self._rows(len(wanted)):
+        for start, stop in chunk_bounds(part.size, stretch):
+            into = None if decoded is None else decoded[start:stop]
+            mantissas, exponents = self._encode(part.cut(start, stop), grid, into, squares)
+            for first, last in chunk_bounds(stop - start, part.chunk_size):
+                blocks = slice(first // self.block, -(-last // self.block))
+                chunks.append(b"".join((mantissas[first:last].data, exponents[blocks].data)))
+        return chunks, _total(squares)
+
+    def _encode(
+        self, part: Difference, grid: Grid, decoded: Int32s | None, squares: npt.NDArray[np.uint64]
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
+        """Mantissas and exponents of blocks that count from the first coordinate of ``part``."""
+        mantissas = np.empty(part.size, _DTYPES[self.mantissa_bits])
+        exponents = np.empty(-(-part.size // self.block), np.uint8)
+        scaled, scale = part.scale(grid)
+        vector = read_only(scaled.vector)
+        base = read_only(_NO_BASE if scaled.base is None else scaled.base)
+        for run, blocks in self._rows(part.size):
             shape = (blocks.stop - blocks.start, -1)
-            rows = mantissas[part].reshape(shape)
-            scaled = read_only(values[part].reshape(shape))
-            if _encode_blocks(scaled, scale, rows, exponents[blocks], squares, self.mantissa_bits - 1):
-                raise grid.find_fault(wanted, first)
+            rows = mantissas[run].reshape(shape)
+            less = base[run].reshape(shape) if len(base) else _NO_BASE.reshape(0, 0)
+            wanted = (vector[run].reshape(shape), read_only(less), scale)
+            if _encode_blocks(wanted, rows, exponents[blocks], squares, self.mantissa_bits - 1):
+                raise grid.find_fault(part.subtract(), part.first)
             if decoded is not None:
-                _expand(read_only(rows), exponents[blocks], decoded[part].reshape(shape))
-        return payload.tobytes(), _total(squares)
+                _expand(read_only(rows), exponents[blocks], decoded[run].reshape(shape))
+        return mantissas, exponents
 
     def decode_chunk(self, data: bytes, first: int, grid: Grid, out: Int32s) -> int:  # noqa: ARG002
         """See ``Codec``."""
@@ -101,35 +121,44 @@ def _total(squares: npt.NDArray[np.uint64]) -> int:
 
 @kernel
 def _encode_blocks(
-    wanted: Float32s,
-    scale: np.float32,
+    wanted: tuple[Float32s, Float32s, np.float32],
     mantissas: npt.NDArray[Any],
     exponents: npt.NDArray[np.uint8],
     squares: npt.NDArray[np.uint64],
     bits: int,
 ) -> int:
-    """Mantissas of ``bits`` bits and a sign for ``wanted`` (float32[blocks, n]) times ``scale``.
+    """Mantissas of ``bits`` bits and a sign for ``wanted``: (vector - base) * scale, float32[blocks, n].
 
-    Adds the squared mantissas of a block to the ``squares`` of its exponent. Returns nonzero where a value
-    has no place on the grid. Both roundings are of exact values: a grid value that comes from a float32 is a
-    float32, and so is its product with a power of two.
+    An empty base is 0. Adds the squared mantissas of a block to the ``squares`` of its exponent. Returns
+    nonzero where a value has no place on the grid. Both roundings are of exact values: a grid value that
+    comes from a float32 is a float32, and so is its product with a power of two.
     """
+    vector, base, scale = wanted
     limit = np.float32((1 << bits) - 1)
     ceiling = np.float32(MAX_ABS_UPDATE)
-    length = wanted.shape[1]
+    length = vector.shape[1]
     on_grid = np.empty(length, np.float32)
     faults = np.int32(0)
     for b in range(len(exponents)):
-        values, into = wanted[b], mantissas[b]
+        values, into = vector[b], mantissas[b]
+        if len(base) > 0:
+            less = base[b]
+            for i in range(length):
+                on_grid[i] = values[i] - less[i]
+        else:
+            for i in range(length):
+                on_grid[i] = values[i]
         joined = np.int32(0)
         for i in range(length):
-            value = np.rint(values[i] * scale)
+            value = np.rint(on_grid[i] * scale)
             # False for NaN too. The cast below sees 0 then: casting what does not fit is undefined.
             inside = abs(value) < ceiling
             faults = np.int32(faults | (np.int32(0) if inside else np.int32(1)))
             value = value if inside else np.float32(0)
             on_grid[i] = value
             joined = np.int32(joined | abs(np.int32(value)))
+        if faults:
+            return 1
         exponent = 0
         while (joined >> exponent) >> bits > 0:
             exponent += 1
@@ -144,7 +173,7 @@ def _encode_blocks(
             low = np.int32(low + np.int32(square & np.int32(0xFFFF)))
             high = np.int32(high + np.int32(square >> np.int32(16)))
         squares[exponent] += np.uint64((np.int64(high) << 16) + low)
-    return int(faults)
+    return 0
 
 
 @kernel

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flobc.errors import PayloadFault
+from flobc.numerics.codecs.difference import Difference, chunk_bounds
 from flobc.numerics.fixed_point import Grid, sum_squares
 from flobc.numerics.kernels import Float32s, Int32s
 
@@ -26,13 +27,13 @@ class Float32Codec:
         """Always 4 bytes for each of ``count`` coordinates."""
         return 4 * count
 
-    def encode_chunk(self, wanted: Float32s, first: int, grid: Grid, decoded: Int32s | None) -> tuple[bytes, int]:
+    def encode_chunks(self, part: Difference, grid: Grid, decoded: Int32s | None) -> tuple[list[bytes], int]:
         """See ``Codec``."""
-        update = np.empty(len(wanted), np.int32) if decoded is None else decoded
-        grid.quantise_range(wanted, first, update)
-        values = grid.slice(first, first + len(update)).to_float(update)
-        squares = self._decode(values, first, grid, update)
-        return values.astype("<f4", copy=False).tobytes(), squares
+        update = np.empty(part.size, np.int32) if decoded is None else decoded
+        grid.quantise_range(part.subtract(), part.first, update)
+        values = grid.slice(part.first, part.first + part.size).to_float(update).astype("<f4", copy=False)
+        squares = self._decode(values, part.first, grid, update)
+        return [values[start:stop].tobytes() for start, stop in chunk_bounds(part.size, part.chunk_size)], squares
 
     def decode_chunk(self, data: bytes, first: int, grid: Grid, out: Int32s) -> int:
         """See ``Codec``. Values off the grid are rounded, half to even."""

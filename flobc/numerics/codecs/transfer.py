@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from flobc.errors import PayloadFault
 from flobc.numerics.codecs.base import Codec, get_codec
+from flobc.numerics.codecs.difference import Difference, chunk_bounds
 from flobc.numerics.fixed_point import Grid
 from flobc.numerics.kernels import Float32s, Int32s, checked, kernel, read_only
-from flobc.numerics.parallel import for_each
+from flobc.numerics.parallel import for_each, for_each_range
 
 
 @dataclass(frozen=True)
@@ -36,44 +37,32 @@ class DecodedUpdate:
     norm: int
 
 
-def chunk_bounds(size: int, chunk_size: int) -> list[tuple[int, int]]:
-    """``[start, stop)`` of each chunk of ``chunk_size`` coordinates; the last one may be shorter."""
-    return [(start, min(start + chunk_size, size)) for start in range(0, size, chunk_size)]
-
-
 @dataclass(frozen=True)
 class _Encoding:
-    """One update on its way through a codec: chunks are independent, so threads share the work.
-
-    All that is done with a chunk is done while it is in the cache.
-    """
+    """One update on its way through a codec: chunks are independent, so threads share the work."""
 
     vector: Float32s
     base: Float32s | None
+    chunk_size: int
     grid: Grid
     codec: Codec
     residual: Float32s | None
     digest: Callable[[bytes], bytes] | None
 
-    def encode(self, bounds: tuple[int, int]) -> tuple[bytes, bytes | None, int]:
-        """The encoded chunk, its digest, and the sum of squares of what decodes."""
-        start, stop = bounds
-        wanted = self.vector[start:stop]
-        if self.base is not None:
-            wanted = wanted - self.base[start:stop]
+    def encode(self, start: int, stop: int) -> tuple[list[bytes], list[bytes], int]:
+        """The chunks of the coordinates ``[start, stop)``, their digests, and the sum of squares of what decodes."""
+        part = Difference(self.vector, self.base, 0, self.chunk_size).cut(start, stop)
         if self.residual is None:
-            data, squares = self.codec.encode_chunk(wanted, start, self.grid, None)
+            chunks, squares = self.codec.encode_chunks(part, self.grid, None)
         else:
-            wanted = wanted + self.residual[start:stop]
+            wanted = part.subtract() + self.residual[start:stop]
             decoded = np.empty(stop - start, np.int32)
-            data, squares = self.codec.encode_chunk(wanted, start, self.grid, decoded)
+            chunks, squares = self.codec.encode_chunks(replace(part, vector=wanted, base=None), self.grid, decoded)
             for piece in self.grid.pieces(start, stop):
-                part = slice(piece.start - start, piece.stop - start)
+                run = slice(piece.start - start, piece.stop - start)
                 kept = self.residual[piece.start : piece.stop]
-                _subtract(
-                    read_only(wanted[part]), read_only(decoded[part]), np.float32(2.0**-piece.fraction_bits), kept
-                )
-        return data, self.digest(data) if self.digest else None, squares
+                _subtract(read_only(wanted[run]), read_only(decoded[run]), np.float32(2.0**-piece.fraction_bits), kept)
+        return chunks, [self.digest(data) for data in chunks] if self.digest else [], squares
 
 
 def encode_update(
@@ -103,11 +92,11 @@ def encode_update(
         carried = checked(residual, np.float32, grid.size, "residual").copy()
     elif codec.error_feedback:
         carried = np.zeros(grid.size, np.float32)
-    encoding = _Encoding(vector, base, grid, codec, carried, digest)
-    results = for_each(chunk_bounds(grid.size, chunk_size), encoding.encode)
+    encoding = _Encoding(vector, base, chunk_size, grid, codec, carried, digest)
+    results = for_each_range(grid.size, encoding.encode, unit=chunk_size)
     return EncodedUpdate(
-        chunks=tuple(data for data, _, _ in results),
-        digests=tuple(value for _, value, _ in results if value is not None),
+        chunks=tuple(data for chunks, _, _ in results for data in chunks),
+        digests=tuple(value for _, digests, _ in results for value in digests),
         norm=math.isqrt(sum(squares for _, _, squares in results)),
         residual=carried,
     )

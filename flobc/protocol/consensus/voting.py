@@ -59,6 +59,16 @@ def validate_update_header(state: ChainState, header: UpdateHeader) -> bytes:
 
     **Raises** RemoteProtocolError with the rule that the header breaks.
     """
+    update = validate_admission(state, header)
+    validate_header_form(state, header)
+    return update
+
+
+def validate_admission(state: ChainState, header: UpdateHeader) -> bytes:
+    """As ``validate_update_header``, for a header whose form is known to be right: it stays right on a chain.
+
+    **Raises** RemoteProtocolError with the rule that the header breaks.
+    """
     core, sync = state.core, state.params.sync
     entry = core.trainers.get(header.trainer)
     if entry is None:
@@ -73,7 +83,6 @@ def validate_update_header(state: ChainState, header: UpdateHeader) -> bytes:
     known = core.known.get(build_identity_key(header))
     if known is not None and known.update != update:
         raise RemoteProtocolError("ROUND-2", f"the known update {known.update.hex()[:12]}", update.hex()[:12])
-    validate_header_form(state, header)
     return update
 
 

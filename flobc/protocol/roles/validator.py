@@ -12,7 +12,7 @@ from flobc.protocol.consensus.state import (
     ClosedRound,
     build_identity_key,
 )
-from flobc.protocol.consensus.voting import validate_header_form, validate_update_header
+from flobc.protocol.consensus.voting import validate_admission, validate_header_form
 from flobc.protocol.messages import (
     Evidence,
     Fault,
@@ -186,9 +186,11 @@ def build_vote_batch(role: ValidatorRole, state: ChainState) -> VoteBatch | None
         return None
     # In order of arrival: in any order that a trainer can choose by its header, a copy would get in front of
     # the update it copies and own the payload (ROUND-11).
-    due = [role.votes[update] for update in role.headers if update in role.votes and _is_vote_due(role, state, update)][
-        : state.params.max_votes_per_batch
-    ]
+    due = [
+        role.votes[update]
+        for update, header in role.headers.items()
+        if update in role.votes and _is_vote_due(role, state, update, header)
+    ][: state.params.max_votes_per_batch]
     if not due:
         return None
     base = role.bases.get(state.core.height)
@@ -198,7 +200,7 @@ def build_vote_batch(role: ValidatorRole, state: ChainState) -> VoteBatch | None
 
 
 def _is_open(state: ChainState, update: bytes, header: UpdateHeader) -> bool:
-    """Return whether the update may still be voted on: pending already, or admissible now or soon (ROUND-4)."""
+    """Return whether a well-formed update may still be voted on: pending, or admissible now or soon (ROUND-4)."""
     if update in state.core.pending:
         return True
     if build_identity_key(header) in state.core.known:
@@ -207,7 +209,7 @@ def _is_open(state: ChainState, update: bytes, header: UpdateHeader) -> bool:
         # The trainer has seen blocks that this node has not yet read.
         return header.base_height <= state.core.height + MAX_HEIGHTS_AHEAD
     try:
-        validate_update_header(state, header)
+        validate_admission(state, header)
     except RemoteProtocolError:
         return False
     return True
@@ -221,11 +223,9 @@ def _is_well_formed(state: ChainState, header: UpdateHeader) -> bool:
     return True
 
 
-def _is_vote_due(role: ValidatorRole, state: ChainState, update: bytes) -> bool:
+def _is_vote_due(role: ValidatorRole, state: ChainState, update: bytes, header: UpdateHeader) -> bool:
     pending = state.core.pending.get(update)
-    if pending is not None:
-        return role.key not in pending.votes
-    return _is_open(state, update, role.headers[update]) if update in role.headers else False
+    return role.key not in pending.votes if pending is not None else _is_open(state, update, header)
 
 
 def _is_evidence_due(state: ChainState, evidence: Evidence) -> bool:
@@ -256,8 +256,10 @@ def _get_scoring_duties(role: ValidatorRole, state: ChainState) -> list[Duty]:
     """One trainer after the other in turn, in order of arrival, so that a flooder delays only itself (ROUND-4)."""
     waiting: dict[bytes, list[ScoreUpdate]] = {}
     for update, header in role.headers.items():
+        if update in role.votes:
+            continue
         base = role.bases.get(header.base_height)
-        if update in role.votes or base is None or not _is_open(state, update, header):
+        if base is None or not _is_open(state, update, header):
             continue
         bound = state.core.norm_bounds.get(header.base_height, 0)
         unit_loss = base.report.loss if state.core.initial_loss is None else state.core.initial_loss

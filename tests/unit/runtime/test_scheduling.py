@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flobc.ports.scheduler import Scheduler
-from flobc.runtime.scheduling import VirtualScheduler, WallScheduler
+from flobc.runtime.scheduling import HANDOVER_S, VirtualScheduler, WallScheduler
 
 
 @pytest.fixture(params=[1, 4])
@@ -26,10 +27,18 @@ def scheduler(request: pytest.FixtureRequest, executor: ThreadPoolExecutor) -> S
     return found
 
 
+def work_and_name_the_thread() -> int:
+    """Takes longer than a hand-over, so that it is always handed over."""
+    until_s = time.thread_time() + 2 * HANDOVER_S
+    while time.thread_time() < until_s:
+        pass
+    return threading.get_ident()
+
+
 def test_results_reach_the_loop_on_its_own_thread(scheduler: Scheduler) -> None:
     seen: list[tuple[int, int]] = []
     for number in range(8):
-        scheduler.submit(threading.get_ident, 1, lambda worker, n=number: seen.append((n, worker)))  # type: ignore[misc]
+        scheduler.submit("job", work_and_name_the_thread, 1, lambda worker, n=number: seen.append((n, worker)))  # type: ignore[misc]
     here = threading.get_ident()
     threads: set[int] = set()
 
@@ -44,7 +53,7 @@ def test_results_reach_the_loop_on_its_own_thread(scheduler: Scheduler) -> None:
 
 
 def test_false_when_nothing_is_left_that_could_finish(scheduler: Scheduler) -> None:
-    scheduler.submit(lambda: None, 1, lambda _: None)
+    scheduler.submit("job", lambda: None, 1, lambda _: None)
     scheduler.call_later(1, lambda: None)
     assert not scheduler.run_until(lambda: False)
 
@@ -60,7 +69,7 @@ def test_what_a_job_raises_is_raised_on_the_loop(scheduler: Scheduler) -> None:
     def fail() -> None:
         raise ValueError("a defect in the task")
 
-    scheduler.submit(fail, 1, lambda _: None)
+    scheduler.submit("job", fail, 1, lambda _: None)
     with pytest.raises(ValueError, match="a defect in the task"):
         scheduler.run_until(lambda: False)
 
@@ -91,11 +100,47 @@ def test_virtual_events_come_by_time_and_then_by_order(plan: list[tuple[int, boo
                 seen.append((scheduler.now_ms, number))
 
             if is_work:
-                scheduler.submit(lambda: None, at_ms, note)
+                scheduler.submit("job", lambda: None, at_ms, note)
             else:
                 scheduler.call_later(at_ms, note)
         scheduler.run_until(lambda: False)
     assert seen == sorted((at_ms, number) for number, (at_ms, _) in enumerate(plan))
+
+
+def test_short_work_is_done_by_the_loop_once_it_is_known_to_be_short() -> None:
+    """In the same order; and handed over again as soon as it was long."""
+    threads: list[int] = []
+    long = [False, False, True, False]
+
+    def work() -> int:
+        return work_and_name_the_thread() if long[len(threads)] else threading.get_ident()
+
+    with ThreadPoolExecutor(2) as executor:
+        scheduler = VirtualScheduler(executor)
+
+        def note(thread: int) -> None:
+            threads.append(thread)
+            if len(threads) < len(long):
+                scheduler.submit("job", work, 1, note)
+
+        scheduler.submit("job", work, 1, note)
+        assert scheduler.run_until(lambda: len(threads) == len(long))
+    here = threading.get_ident()
+    assert [thread == here for thread in threads] == [False, True, True, False]
+
+
+def test_what_short_work_raises_is_raised_on_the_loop() -> None:
+    def fail() -> None:
+        raise ValueError("a defect in the task")
+
+    with ThreadPoolExecutor(1) as executor:
+        scheduler = VirtualScheduler(executor)
+        done: list[None] = []
+        scheduler.submit("job", lambda: None, 1, done.append)
+        assert scheduler.run_until(lambda: bool(done))
+        scheduler.submit("job", fail, 1, done.append)
+        with pytest.raises(ValueError, match="a defect in the task"):
+            scheduler.run_until(lambda: False)
 
 
 def test_virtual_time_passes_without_waiting() -> None:
@@ -115,7 +160,7 @@ def test_the_wall_clock_does_not_let_timers_starve() -> None:
         scheduler.call_later(5, lambda: fired.append(1))
 
         def again(_: None) -> None:
-            scheduler.submit(lambda: None, 0, again)
+            scheduler.submit("job", lambda: None, 0, again)
 
         again(None)
         assert scheduler.run_until(lambda: bool(fired))
