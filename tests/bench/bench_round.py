@@ -61,13 +61,16 @@ class Stopwatch:
 
 
 class Rounds(SilentObserver):
-    """Collects the wall seconds of each round."""
+    """Collects the wall seconds of each round, and tells when those that count begin."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_warm: Callable[[], None]) -> None:
         self.seconds: list[float] = []
+        self._on_warm = on_warm
 
     def on_round(self, report: RoundReport) -> None:
         self.seconds.append(report.seconds)
+        if len(self.seconds) == WARM_UP:
+            self._on_warm()
 
 
 def build_settings(rounds: int, codec: str) -> RunSettings:
@@ -80,23 +83,29 @@ def build_settings(rounds: int, codec: str) -> RunSettings:
     )
 
 
-def measure(rounds: int, codec: str) -> tuple[list[float], float]:
+def measure(rounds: int, codec: str, on_warm: Callable[[], None] = lambda: None) -> tuple[list[float], float]:
     """Return the counted rounds' wall seconds and the process's CPU seconds per round."""
-    observer = Rounds()
-    cpu = time.process_time()
+    warm_cpu_s = 0.0
+
+    def begin() -> None:
+        nonlocal warm_cpu_s
+        warm_cpu_s = time.process_time()
+        on_warm()
+
+    observer = Rounds(begin)
     run(build_settings(WARM_UP + rounds, codec), observer=observer)
-    return observer.seconds[WARM_UP:], (time.process_time() - cpu) / (WARM_UP + rounds)
+    return observer.seconds[WARM_UP:], (time.process_time() - warm_cpu_s) / rounds
 
 
 def print_stages(rounds: int, codec: str) -> None:
     watch = Stopwatch()
     for name, owner, attribute in STAGES:
         setattr(owner, attribute, watch.wrap(name, getattr(owner, attribute)))
-    seconds, cpu = measure(rounds, codec)
+    seconds, cpu = measure(rounds, codec, watch.seconds.clear)
     median_ms = statistics.median(seconds) * 1e3
     print(f"{'CPU ms a round':>14}  stage (median round {median_ms:.0f} ms, {cpu * 1e3:.0f} ms CPU)")
     for name, value in sorted(watch.seconds.items(), key=lambda item: -item[1]):
-        print(f"{value / (rounds + WARM_UP) * 1e3:14.1f}  {name}")
+        print(f"{value / rounds * 1e3:14.1f}  {name}")
 
 
 def main() -> None:
