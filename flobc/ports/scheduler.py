@@ -28,6 +28,10 @@ class Scheduler(Protocol):
         """Call ``callback`` on the loop after ``delay_ms``."""
         ...
 
+    def post(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` on the loop soon; the only method that other threads may call."""
+        ...
+
     def run_until(self, finished: Callable[[], bool]) -> bool:
         """Run the loop until ``finished()``; False when nothing is left that could ever finish it."""
         ...

@@ -7,6 +7,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
+from flobc.errors import LocalProtocolError
+from flobc.ports.records import require_record
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -56,3 +59,11 @@ class Topic(Protocol):
     def close(self, timeout_s: float) -> None:
         """Wait up to ``timeout_s`` for what was appended to be acknowledged, then let go of everything."""
         ...
+
+
+def require_entry(key: bytes, value: bytes, max_record_bytes: int) -> None:
+    """Check that a record may enter a topic (WIRE-10) and fits it. **Raises** LocalProtocolError."""
+    require_record(value)
+    size_bytes = len(key) + len(value)
+    if size_bytes > max_record_bytes:
+        raise LocalProtocolError("WIRE-11", f"at most {max_record_bytes} bytes of key and value", f"{size_bytes} bytes")

@@ -1,5 +1,25 @@
-"""Everything in this process's memory: for runs that need not survive it, and for tests."""
+"""Every port in memory: for embedded runs without a directory, and for tests."""
 
-from flobc.adapters.memory.stores import MemoryBlocks, MemoryLog, MemoryModels, MemoryPayloads, MemorySeals
+from flobc.adapters.memory.peers import MemoryBlobPeer, MemoryLedgerPeer
+from flobc.adapters.memory.stores import (
+    MemoryBlocks,
+    MemoryLog,
+    MemoryModels,
+    MemoryPayloads,
+    MemorySeals,
+    MemoryStates,
+)
+from flobc.adapters.memory.topics import MemoryBroker, MemoryTopic
 
-__all__ = ["MemoryBlocks", "MemoryLog", "MemoryModels", "MemoryPayloads", "MemorySeals"]
+__all__ = [
+    "MemoryBlobPeer",
+    "MemoryBlocks",
+    "MemoryBroker",
+    "MemoryLedgerPeer",
+    "MemoryLog",
+    "MemoryModels",
+    "MemoryPayloads",
+    "MemorySeals",
+    "MemoryStates",
+    "MemoryTopic",
+]

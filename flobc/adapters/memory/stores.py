@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from flobc.ports.payloads import Payload
 from flobc.ports.records import require_record
+from flobc.ports.states import require_state
 from flobc.protocol.chain.block import Block, compute_header_digest
 from flobc.protocol.messages import Seal, UpdateHeader
 
@@ -115,3 +116,21 @@ class MemorySeals:
     def load(self, validator: bytes) -> Seal | None:
         """Return a validator's last seal, or None."""
         return self._seals.get(validator)
+
+
+class MemoryStates:
+    """Encoded core states in a dict."""
+
+    def __init__(self) -> None:
+        self._states: dict[bytes, bytes] = {}
+
+    def put(self, digest: bytes, state: bytes) -> None:
+        """Keep an encoded state."""
+        self._states[digest] = state
+
+    def get(self, digest: bytes) -> bytes | None:
+        """Return the encoded state with this digest, or None. **Raises** DataError when it has another one."""
+        state = self._states.get(digest)
+        if state is not None:
+            require_state(digest, state, "memory")
+        return state
