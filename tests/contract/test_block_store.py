@@ -8,7 +8,7 @@ import pytest
 
 from flobc.ports.blocks import BlockStore
 from flobc.protocol.chain.block import EMPTY_BODY, Block, Closing, Header, compute_header_digest
-from tests.contract.conftest import GENESIS_HEAD, Adapter
+from tests.contract.conftest import GENESIS_HEAD, LedgerAdapter
 from tests.support.dialogue import digest
 
 
@@ -38,8 +38,8 @@ def build_chain(count: int, model: str = "model") -> list[Block]:
 
 
 @pytest.fixture
-def store(adapter: Adapter) -> BlockStore:
-    return adapter.blocks()
+def store(ledger_adapter: LedgerAdapter) -> BlockStore:
+    return ledger_adapter.blocks()
 
 
 def test_holds_only_the_genesis_at_first(store: BlockStore) -> None:
@@ -47,10 +47,10 @@ def test_holds_only_the_genesis_at_first(store: BlockStore) -> None:
     assert [store.get(height) for height in (-1, 0, 1)] == [None, None, None]
 
 
-def test_returns_what_was_appended(adapter: Adapter, store: BlockStore) -> None:
+def test_returns_what_was_appended(ledger_adapter: LedgerAdapter, store: BlockStore) -> None:
     blocks = build_chain(3)
     assert [store.append(block) for block in blocks] == [True, True, True]
-    for opened in (store, adapter.blocks()):
+    for opened in (store, ledger_adapter.blocks()):
         assert opened.height == 3
         assert [opened.get(height) for height in (1, 2, 3)] == blocks
         assert opened.get(4) is None
@@ -77,10 +77,10 @@ def test_invalid_height_on_the_right_parent(store: BlockStore) -> None:
     assert store.height == 1
 
 
-def test_a_store_opened_again_goes_on_at_its_head(adapter: Adapter, store: BlockStore) -> None:
+def test_a_store_opened_again_goes_on_at_its_head(ledger_adapter: LedgerAdapter, store: BlockStore) -> None:
     blocks = build_chain(3)
     store.append(blocks[0])
     store.append(blocks[1])
-    again = adapter.blocks()
+    again = ledger_adapter.blocks()
     assert not again.append(build_chain(3, "another model")[2])
     assert again.append(blocks[2])

@@ -8,7 +8,7 @@ from flobc.adapters.filesystem.files import (
     write_atomically,
 )
 from flobc.adapters.filesystem.log import FileLog, LogReader, frame_record
-from flobc.adapters.filesystem.stores import FileBlocks, FileModels, FilePayloads, FileSeals
+from flobc.adapters.filesystem.stores import FileBlocks, FileModels, FilePayloads, FileSeals, FileStates
 
 __all__ = [
     "FileBlocks",
@@ -16,6 +16,7 @@ __all__ = [
     "FileModels",
     "FilePayloads",
     "FileSeals",
+    "FileStates",
     "LogReader",
     "frame_record",
     "open_regular",

@@ -27,6 +27,11 @@ def get_model_name(digest: bytes) -> str:
     return f"{digest.hex()}.model"
 
 
+def get_state_name(digest: bytes) -> str:
+    """Return the name of a core state's file."""
+    return f"{digest.hex()}.state"
+
+
 def encode_payload(payload: Payload) -> list[bytes]:
     """Return the pieces of a payload's file: the header's record and the chunks, each behind its length."""
     pieces: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Payloads, models, blocks and seals as files named by what they hold."""
+"""Payloads, models, blocks, seals and core states as files named by what they hold."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from flobc.adapters.filesystem.formats import (
     get_block_name,
     get_model_name,
     get_payload_name,
+    get_state_name,
 )
 from flobc.errors import DataError, RemoteProtocolError
 from flobc.ports.payloads import Payload
+from flobc.ports.states import require_state
 from flobc.protocol.chain.block import Block, compute_header_digest
 from flobc.protocol.consensus.machine import MAX_RECORD_BYTES
 from flobc.protocol.encoding import encode
@@ -31,6 +33,8 @@ MAX_TENSOR_BYTES = 1 << 32
 """Longest file of a payload or model: what a longer one says would not fit a reader's memory."""
 MAX_BLOCK_BYTES = 1 << 28
 """Longest file of a block: a body's headers and votes, at 64 KiB a round by design."""
+MAX_STATE_BYTES = 1 << 28
+"""Longest file of a core state."""
 
 
 class FilePayloads:
@@ -167,3 +171,25 @@ class FileSeals:
         if not isinstance(seal, Seal):
             raise DataError(f"The file {path} holds no seal; this validator must not seal before it is restored.")
         return seal
+
+
+class FileStates:
+    """One file per core state: its encoding, named by its digest."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def _path(self, digest: bytes) -> Path:
+        return self._directory / get_state_name(digest)
+
+    def put(self, digest: bytes, state: bytes) -> None:
+        """Keep an encoded state."""
+        write_atomically(self._path(digest), [state])
+
+    def get(self, digest: bytes) -> bytes | None:
+        """Return the encoded state with this digest, or None. **Raises** DataError when its file is damaged."""
+        path = self._path(digest)
+        state = read_regular(path, MAX_STATE_BYTES)
+        if state is not None:
+            require_state(digest, state, path)
+        return state

@@ -1,0 +1,120 @@
+"""Making a topic, or finding out that the one which is there will do."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+from kafka.admin import ConfigResource, KafkaAdminClient  # type: ignore[import-untyped]
+from kafka.errors import TopicAlreadyExistsError  # type: ignore[import-untyped]
+
+from flobc.adapters.kafka.clients import in_our_words, open_client
+from flobc.adapters.kafka.settings import MAX_RECORD_BYTES, RECORD_OVERHEAD_BYTES, KafkaSettings, to_ms
+from flobc.errors import UsageError
+
+_STOCK_MESSAGE_BYTES = MAX_RECORD_BYTES + RECORD_OVERHEAD_BYTES
+
+
+@dataclass(frozen=True)
+class _Requirement:
+    """A setting of a topic: what it is made with, and whether a number that was found is at least as good."""
+
+    name: str
+    wanted: str
+    is_minimum: bool = False
+
+    def is_met_by(self, found: str) -> bool:
+        if found == self.wanted or not self.is_minimum:
+            return found == self.wanted
+        if found == "-1":
+            return True  # without a limit
+        return self.wanted != "-1" and int(found) >= int(self.wanted)
+
+
+def ensure_topic(
+    settings: KafkaSettings,
+    name: str,
+    partitions: int,
+    retention_s: float | None,
+    max_record_bytes: int = MAX_RECORD_BYTES,
+    replicas: int | None = None,
+) -> None:
+    """Make a topic, or check that the one of this name has what it needs.
+
+    ``retention_s`` is how long records are kept at least, None for ever; ``max_record_bytes`` the largest key and
+    value together; ``replicas`` how many brokers hold each record at least, None what the brokers do by themselves.
+
+    **Raises** UsageError that names the setting, what was found and expected, and how to mend it; TransientError
+    when Kafka does not answer.
+    """
+    admin = open_client(KafkaAdminClient, settings)
+    try:
+        with in_our_words(settings, f"make or check the topic {name}"):
+            _ensure(admin, settings, name, partitions, _build_requirements(retention_s, max_record_bytes), replicas)
+    finally:
+        admin.close()
+
+
+def _build_requirements(retention_s: float | None, max_record_bytes: int) -> list[_Requirement]:
+    retention_ms = -1 if retention_s is None else to_ms(retention_s)
+    message_bytes = max(_STOCK_MESSAGE_BYTES, max_record_bytes + RECORD_OVERHEAD_BYTES)
+    return [
+        _Requirement("cleanup.policy", "delete"),
+        _Requirement("retention.ms", str(retention_ms), is_minimum=True),
+        _Requirement("retention.bytes", "-1", is_minimum=True),
+        _Requirement("max.message.bytes", str(message_bytes), is_minimum=True),
+    ]
+
+
+def _ensure(
+    admin: KafkaAdminClient,
+    settings: KafkaSettings,
+    name: str,
+    partitions: int,
+    requirements: list[_Requirement],
+    replicas: int | None,
+) -> None:
+    if _count_partitions(admin, name) == 0:
+        options = {
+            "num_partitions": partitions,
+            "replication_factor": -1 if replicas is None else replicas,
+            "configs": {requirement.name: requirement.wanted for requirement in requirements},
+        }
+        # another service may be quicker: what it made is checked as any other
+        with contextlib.suppress(TopicAlreadyExistsError):
+            admin.create_topics({name: options}, timeout_ms=to_ms(settings.request_timeout_s))
+    admin.wait_for_topics([name], timeout_ms=to_ms(settings.request_timeout_s))
+    held = admin.describe_topics([name])[0]["partitions"]
+    if len(held) != partitions:
+        raise UsageError(
+            f"The topic {name} has {len(held)} partitions, expected {partitions}; a sender's records find their "
+            "partition by it, so use the number that is there or make the topic anew."
+        )
+    fewest = min(len(partition["replica_nodes"]) for partition in held)
+    if replicas is not None and fewest < replicas:
+        raise UsageError(
+            f"The topic {name} has {fewest} replicas, expected at least {replicas}; add some with "
+            f"kafka-reassign-partitions.sh --bootstrap-server {settings.address}."
+        )
+    _check_requirements(admin, settings, name, requirements)
+
+
+def _count_partitions(admin: KafkaAdminClient, name: str) -> int:
+    found = [topic for topic in admin.describe_topics([name]) if topic["error_code"] == 0]
+    return len(found[0]["partitions"]) if found else 0
+
+
+def _check_requirements(
+    admin: KafkaAdminClient, settings: KafkaSettings, name: str, requirements: list[_Requirement]
+) -> None:
+    described = admin.describe_configs([ConfigResource("topic", name)], config_filter="all")
+    found = described["topic"][name]
+    for requirement in requirements:
+        value = str(found[requirement.name]["value"])
+        if not requirement.is_met_by(value):
+            least = "at least " if requirement.is_minimum and requirement.wanted != "-1" else ""
+            raise UsageError(
+                f"The topic {name} has {requirement.name}={value}, expected {least}{requirement.wanted}; mend it with "
+                f"kafka-configs.sh --bootstrap-server {settings.address} --alter --entity-type topics "
+                f"--entity-name {name} --add-config {requirement.name}={requirement.wanted}"
+            )

@@ -1,0 +1,104 @@
+"""Reading a topic from given positions, without a consumer group, and without skipping anything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from kafka import KafkaConsumer, TopicPartition  # type: ignore[import-untyped]
+
+from flobc.adapters.kafka.clients import in_our_words, open_client
+from flobc.adapters.kafka.settings import MAX_RECORD_BYTES, KafkaSettings, to_ms
+from flobc.errors import DataError, TransientError
+from flobc.ports.topics import Entry
+
+_PARTITION_FETCH_BYTES = 4 * MAX_RECORD_BYTES
+_FETCH_BYTES = 16 * MAX_RECORD_BYTES
+_FETCH_WAIT_MS = 500
+_MISSING_TOPIC_DELAY_S = 1.0
+_SILENCE_S = 1.0
+"""For how long nothing need come in before we ask whether Kafka is there at all."""
+
+
+class RecordReader:
+    """Reads all partitions of a topic. For one thread."""
+
+    def __init__(self, settings: KafkaSettings, topic: str) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._consumer = open_client(
+            KafkaConsumer,
+            settings,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            fetch_max_bytes=_FETCH_BYTES,
+            max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
+            allow_auto_create_topics=False,
+            metrics_enabled=False,
+        )
+        try:
+            self._partitions = [TopicPartition(topic, number) for number in range(self._count_partitions())]
+        except BaseException:
+            self._consumer.close()
+            raise
+        self._consumer.assign(self._partitions)
+        self._heard_s = time.monotonic()
+        self.seek({})
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the topic has."""
+        return len(self._partitions)
+
+    def read(self, timeout_s: float) -> list[Entry]:
+        """Return the next records (see ``Topic.read``). **Raises** TransientError, DataError, UsageError."""
+        with in_our_words(self._settings, f"read {self._topic}"):
+            found = self._consumer.poll(to_ms(timeout_s))
+            if found:
+                self._heard_s = time.monotonic()
+            elif time.monotonic() - self._heard_s > _SILENCE_S:
+                self.ends()  # the library reports an empty topic and an absent Kafka alike
+        # a record without a value is somebody else's: whoever reads refuses it as an empty one
+        return [
+            Entry(partition.partition, record.offset, record.value or b"")
+            for partition, records in found.items()
+            for record in records
+        ]
+
+    def seek(self, positions: Mapping[int, int]) -> None:
+        """Read next from these offsets (see ``Topic.seek``). **Raises** DataError for a partition that is not there."""
+        for number, offset in positions.items():
+            if not 0 <= number < self.partitions or offset < 0:
+                raise DataError(
+                    f"Cannot read {self._topic} from offset {offset} of partition {number}: it has {self.partitions} "
+                    "partitions and offsets start at 0; start from positions that were taken in this topic."
+                )
+        for partition in self._partitions:
+            if partition.partition in positions:
+                self._consumer.seek(partition, positions[partition.partition])
+            else:
+                self._consumer.seek_to_beginning(partition)
+
+    def ends(self) -> dict[int, int]:
+        """Return the offset after the last record of each partition. **Raises** TransientError, UsageError."""
+        with in_our_words(self._settings, f"read the end of {self._topic}"):
+            found = self._consumer.end_offsets(self._partitions, to_ms(self._settings.request_timeout_s))
+        self._heard_s = time.monotonic()
+        return {partition.partition: offset for partition, offset in found.items()}
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._consumer.close()
+
+    def _count_partitions(self) -> int:
+        with in_our_words(self._settings, f"find {self._topic}"):
+            found: set[int] | None = self._consumer.partitions_for_topic(self._topic)
+        if not found:
+            raise TransientError(
+                f"Kafka at {self._settings.address} has no topic {self._topic} yet; it is made when the first "
+                "validator starts, trying again.",
+                _MISSING_TOPIC_DELAY_S,
+            )
+        return len(found)
