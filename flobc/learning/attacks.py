@@ -200,5 +200,5 @@ def _parse_number(text: str, what: str, kind: type[int] | type[float]) -> float:
 
 
 def _scale(delta: Vector, factor: float) -> Vector:
-    with np.errstate(over="ignore"):  # an update that overflows is refused by the validators
+    with np.errstate(over="ignore", invalid="ignore"):  # an update that overflows is refused by the validators
         return delta * np.float32(factor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,13 @@ from flobc.learning.task import (
 _EVALUATION_BATCH = 256
 # Masks and the order of batches come from different streams, whatever the device.
 _NOISE_STREAM = 0x5EED
+
+
+def describe_origin(error: Exception) -> str:
+    """Return an exception's kind, words, and the line outside torch that it came through last."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
+    place = f", {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
 
 
 @dataclass(frozen=True)
@@ -152,7 +160,7 @@ class TorchTask:
         except (IndexError, RuntimeError, ValueError) as error:
             raise DataError(
                 f"{self.name} cannot use examples of shape {examples.features.shape[1:]} with labels "
-                f"{examples.labels.min()} to {examples.labels.max()}; do data and model fit? ({error})"
+                f"{examples.labels.min()} to {examples.labels.max()}; do data and model fit? ({describe_origin(error)})"
             ) from error
 
     def _replica(self, vector: Vector) -> Replica:

@@ -49,7 +49,12 @@ def inclusion_proof(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     """
     if not 0 <= index < len(leaves):
         raise LocalProtocolError("WIRE-14", f"a leaf index below {len(leaves)}", str(index))
-    level = [leaf_hash(leaf) for leaf in leaves]
+    return proof_from_hashes([leaf_hash(leaf) for leaf in leaves], index)
+
+
+def proof_from_hashes(hashes: Sequence[bytes], index: int) -> tuple[bytes, ...]:
+    """As ``inclusion_proof``, for leaves that are hashed already and an index that is one of theirs."""
+    level = list(hashes)
     proof = []
     while len(level) > 1:
         sibling = index ^ 1

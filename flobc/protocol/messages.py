@@ -82,10 +82,14 @@ class UpdateHeader(Signed):
 
 @dataclasses.dataclass(frozen=True)
 class UpdateChunk:
-    """Chunk ``index`` of a payload; unsigned, because the header's Merkle root vouches for it (ROUND-4)."""
+    """Chunk ``index`` of a payload; unsigned, because ``proof`` ties it to the header's Merkle root (ROUND-4).
+
+    So a receiver tells a genuine chunk from anybody's at once, and holds nothing else.
+    """
 
     update: Digest
     index: U32
+    proof: tuple[Digest, ...]
     payload: bytes
 
 
@@ -247,9 +251,14 @@ def countersigning_bytes(chain: bytes, trainer: bytes, invite_key: bytes) -> byt
     return tagged("JoinByInvitation", chain + trainer + invite_key)
 
 
+def get_record_type(message: Record) -> int:
+    """Return the byte that a message's record begins with (WIRE-10)."""
+    return _CODES[type(message)]
+
+
 def encode_record(message: Record) -> bytes:
     """Return the bytes that stand in a topic: one type byte, then the canonical encoding (WIRE-10)."""
-    return bytes([_CODES[type(message)]]) + encode(message)
+    return bytes([get_record_type(message)]) + encode(message)
 
 
 def decode_record(data: bytes) -> Record:

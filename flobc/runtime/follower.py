@@ -1,14 +1,33 @@
-"""Reading the log: each record moves the chain state or is counted as rejected."""
+"""Reading and writing the log in one process: each record moves the chain state or is counted as rejected."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Protocol
 
 from flobc.errors import RemoteProtocolError
 from flobc.ports.records import RecordLog
 from flobc.protocol.consensus.machine import apply_record
 from flobc.protocol.consensus.state import ChainState
+from flobc.protocol.messages import Record
+
+
+class Follower(Protocol):
+    """Where a node reads the chain's state and writes its own records."""
+
+    @property
+    def state(self) -> ChainState:
+        """The chain as far as the log was read."""
+        ...
+
+    def is_waiting(self, message: Record) -> bool:
+        """Return whether an earlier message of this kind is on its way; another one would only add to the log."""
+        ...
+
+    def publish(self, record: bytes) -> bool:
+        """Send a record to the log; return whether the state has moved already."""
+        ...
 
 
 class ChainFollower:
@@ -25,12 +44,25 @@ class ChainFollower:
         self.state = state
         self.offset = 0
         self.rejected: Counter[str] = Counter()
+        self._refused: set[bytes] = set()
+
+    def is_waiting(self, message: Record) -> bool:
+        """Return False: here a record is read back as soon as it is written."""
+        del message
+        return False
 
     def publish(self, record: bytes) -> bool:
-        """Append a record, take in everything up to it, and return whether the state moved."""
+        """Append a record, take in everything up to it, and return whether the state moved.
+
+        What was refused since the last block would be refused again, and is not written again.
+        """
+        if record in self._refused:
+            return False
         before = self.state
         self._log.append(record)
         self.catch_up()
+        if self.state is before:
+            self._refused.add(record)
         return self.state is not before
 
     def catch_up(self) -> None:
@@ -48,4 +80,5 @@ class ChainFollower:
             self.on_refused(record)
             return
         if self.state.height > height:
+            self._refused.clear()
             self.on_commit(self.state)

@@ -80,6 +80,10 @@ class VirtualScheduler:
         """Call ``callback`` after ``delay_ms`` of virtual time."""
         heapq.heappush(self._events, (self._now_ms + delay_ms, next(self._order), None, callback))
 
+    def post(self, callback: Callable[[], None]) -> None:
+        """Nothing comes from outside where time is virtual."""
+        raise NotImplementedError("the virtual clock takes no events from other threads")
+
     def run_until(self, finished: Callable[[], bool]) -> bool:
         """Handle events in order of virtual time; what a job raised is raised here."""
         while not finished():
@@ -94,16 +98,20 @@ class VirtualScheduler:
 
 
 class WallScheduler:
-    """A loop on real time; results arrive as they are ready, so two runs differ."""
+    """A loop on real time; results arrive as they are ready, so two runs differ.
+
+    An ``attended`` one waits for what other threads post even when it has nothing else to wait for.
+    """
 
     _POLL_S = 0.2  # how soon Ctrl-C is noticed on platforms where a blocked queue cannot be interrupted
 
-    def __init__(self, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, executor: ThreadPoolExecutor, *, attended: bool = False) -> None:
         self._executor = executor
+        self._attended = attended
         self._start_s = time.monotonic()
         self._order = itertools.count()
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
-        self._ready: queue.SimpleQueue[tuple[Future[Any], Callable[[Any], None]]] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._running = 0
 
     @property
@@ -114,8 +122,16 @@ class WallScheduler:
     def submit(self, kind: str, work: Callable[[], T], duration_ms: int, done: Callable[[T], None]) -> None:  # noqa: ARG002
         """Start ``work`` now; its result arrives when it is there."""
         self._running += 1
-        future = self._executor.submit(work)
-        future.add_done_callback(lambda finished: self._ready.put((finished, done)))
+
+        def finish(future: Future[T]) -> None:
+            self._running -= 1
+            done(future.result())
+
+        self._executor.submit(work).add_done_callback(lambda future: self._ready.put(lambda: finish(future)))
+
+    def post(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` on the loop soon; other threads may call this."""
+        self._ready.put(callback)
 
     def call_later(self, delay_ms: int, callback: Callable[[], None]) -> None:
         """Call ``callback`` after ``delay_ms`` of real time."""
@@ -124,18 +140,17 @@ class WallScheduler:
     def run_until(self, finished: Callable[[], bool]) -> bool:
         """Handle results and timers as they come."""
         while not finished():
-            if not self._running and not self._timers:
+            if not (self._running or self._timers or self._attended):
                 return False
             wait_s = self._POLL_S
             if self._timers:
                 wait_s = min(wait_s, max(0.0, (self._timers[0][0] - self.now_ms) / 1000))
             try:
-                future, done = self._ready.get(timeout=wait_s)
+                callback = self._ready.get(timeout=wait_s)
             except queue.Empty:
                 self._fire_timers()
                 continue
-            self._running -= 1
-            done(future.result())
+            callback()
             self._fire_timers()
         return True
 

@@ -20,8 +20,8 @@ from flobc.protocol.roles import trainer as rules
 from flobc.protocol.roles.duties import Publish, Train
 from flobc.protocol.sync.policies import is_base_allowed, is_k_allowed
 from flobc.runtime.durations import Durations
-from flobc.runtime.engine import LearningEngine, ModelView
-from flobc.runtime.follower import ChainFollower
+from flobc.runtime.engine import LearningEngine, ModelView, NotHeld
+from flobc.runtime.follower import Follower
 from flobc.runtime.seeds import derive_seed
 
 Vector = NDArray[np.float32]
@@ -37,7 +37,7 @@ class TrainerParts:
     settings: TrainSettings
     seed: int
     engine: LearningEngine
-    follower: ChainFollower
+    follower: Follower
     scheduler: Scheduler
     durations: Durations
     publish: Callable[[Payload], None]
@@ -48,7 +48,10 @@ class TrainerParts:
 
 @dataclass(frozen=True)
 class LocalResult:
-    """One finished local training: what to publish (None when it diverged) and what the next goes on from."""
+    """One finished local training: what to publish and what the next goes on from.
+
+    There is nothing to publish when it diverged or its base is gone.
+    """
 
     payload: Payload | None
     vector: Vector
@@ -75,6 +78,11 @@ class TrainerNode:
     def on_own_header(self, header: UpdateHeader) -> None:
         """Remember a header that was signed before a restart, so that it is never signed twice (ROUND-2)."""
         self._role = rules.on_published(self._role, header)
+
+    @property
+    def has_diverged(self) -> bool:
+        """Whether training from the head gave an update that no codec can express, so that none was published."""
+        return self._diverged_base == self._state.height
 
     def step(self) -> bool:
         """Start what is owed and not under way; return whether the chain moved."""
@@ -125,7 +133,10 @@ class TrainerNode:
     def _train(self, duty: Train, state: ChainState, start: Vector | None, residual: Vector | None) -> LocalResult:
         """Train and encode; runs beside the loop, so it reads only what cannot change."""
         parts = self._parts
-        view = parts.engine.get_view(duty.model)
+        try:
+            view = parts.engine.get_view(duty.model)
+        except NotHeld:  # the chain has gone on, and nobody trains from this model any more
+            return LocalResult(None, np.empty(0, np.float32), None)
         base = view.vector
         seed = derive_seed(parts.seed, "train", parts.index, duty.base_height, duty.k)
         vector = parts.engine.train(base if start is None else start, parts.shard, parts.settings, seed)

@@ -37,7 +37,7 @@ from flobc.protocol.roles.duties import (
 from flobc.protocol.scoring import compute_score
 from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine, NotHeld
-from flobc.runtime.follower import ChainFollower
+from flobc.runtime.follower import Follower
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ class ValidatorParts:
     identity: Identity
     shard: Examples
     engine: LearningEngine
-    follower: ChainFollower
+    follower: Follower
     scheduler: Scheduler
     seals: SealStore
     durations: Durations
@@ -63,7 +63,6 @@ class ValidatorNode:
         self._key = parts.identity.public_key
         self._role = rules.ValidatorRole(self._key, seal=parts.seals.load(self._key))
         self._busy: set[tuple[object, ...]] = set()
-        self._refused: set[bytes] = set()
         self._asked: tuple[rules.ValidatorRole | None, ChainState | None] = (None, None)
         self._round_opened_ms = parts.scheduler.now_ms
 
@@ -82,7 +81,6 @@ class ValidatorNode:
     def on_commit(self) -> None:
         """Open the next round and forget what the new block has settled."""
         self._round_opened_ms = self._parts.scheduler.now_ms
-        self._refused.clear()
         self._role = rules.forget_old(self._role, self._state)
 
     def step(self) -> bool:
@@ -138,6 +136,10 @@ class ValidatorNode:
         virtual_ms = self._parts.durations.draw(duration_ms, self._key.hex(), *key)
         self._parts.scheduler.submit(str(key[0]), work, virtual_ms, finish)
 
+    def wake(self) -> None:
+        """Derive the duties again at the next step although nothing moved: something published was lost."""
+        self._asked = (None, None)
+
     def _run_timer(self, duty: RunTimer) -> None:
         key = ("timer", duty.height, duty.step)
         if key in self._busy:
@@ -186,19 +188,14 @@ class ValidatorNode:
         self._role = rules.on_aggregated(self._role, height, model)
 
     def _publish(self, message: Record) -> bool:
-        if isinstance(message, VoteBatch) and self._waits_for_scores(message):
+        follower = self._parts.follower
+        if follower.is_waiting(message) or (isinstance(message, VoteBatch) and self._waits_for_scores(message)):
             return False
         if isinstance(message, Seal):
             message = self._seal(message)
         elif isinstance(message, Signed):
             message = sign(message, self._parts.identity)
-        record = encode_record(message)
-        if record in self._refused:
-            return False
-        moved = self._parts.follower.publish(record)
-        if not moved:
-            self._refused.add(record)
-        return moved
+        return follower.publish(encode_record(message))
 
     def _waits_for_scores(self, batch: VoteBatch) -> bool:
         """One signature for many votes: wait while own scoring is under way and the batch is not full (ROUND-5)."""

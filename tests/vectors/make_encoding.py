@@ -79,7 +79,7 @@ def build_values() -> dict[str, Any]:
         "genesis header": chain.state.head.header,
         "genesis state": chain.state.core,
         "update header": update,
-        "update chunk": UpdateChunk(compute_update_id(update), 0, b"\x00\x01\xfe\xff"),
+        "update chunk": UpdateChunk(compute_update_id(update), 0, (bytes(range(32)),), b"\x00\x01\xfe\xff"),
         "vote batch with a score, a header and a report": sign(batch, chain.validators[0]),
         "vote batch with a fault": sign(faulty, chain.validators[1]),
         "invitation": invitation,

@@ -53,7 +53,9 @@ def load_images(name: str, source: DataSource) -> Splits:
     if (directory / "digits").is_dir():
         examples = read_digit_json(directory / "digits")
         return split_three_ways(examples, len(examples) // 10, len(examples) // 10)
-    raise DataError(f"There is no {name} in {source.directory}; run: flobc data fetch {name}")
+    raise DataError(
+        f"There is no {name} in {source.directory}; run: flobc data fetch {name} --data-dir {source.directory}"
+    )
 
 
 def _load_idx(directory: Path) -> Splits:

@@ -12,21 +12,27 @@ from pathlib import Path
 from flobc.errors import UsageError
 from flobc.learning.suggest import suggest
 from flobc.learning.task import Task, TrainSettings
-from flobc.learning.tasks import digits, images
 from flobc.learning.tasks.synthetic import SyntheticOptions, build_synthetic_task
 
 _METHODS = ("model_info", "initial_vector", "load", "train", "evaluate")
 
 
+# torch takes seconds to load: a process whose task does without it must not wait for it
 def _build_digits(options: str) -> Task:
+    from flobc.learning.tasks import digits  # noqa: PLC0415
+
     return digits.build_digits_task(_choose_model("digits", options, digits.MODELS))
 
 
 def _build_mnist(options: str) -> Task:
+    from flobc.learning.tasks import images  # noqa: PLC0415
+
     return images.build_image_task("mnist", _choose_model("mnist", options, images.MODELS))
 
 
 def _build_fashion_mnist(options: str) -> Task:
+    from flobc.learning.tasks import images  # noqa: PLC0415
+
     return images.build_image_task("fashion-mnist", _choose_model("fashion-mnist", options, images.MODELS))
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import nn
 
 from flobc.errors import UsageError
 from flobc.learning.data.stratified import split_three_ways
-from flobc.learning.models import build_mlp
 from flobc.learning.task import (
     DataSource,
     Evaluation,
@@ -21,7 +20,11 @@ from flobc.learning.task import (
     TrainSettings,
     Vector,
 )
-from flobc.learning.torch_task import TorchTask
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from flobc.learning.torch_task import TorchTask
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,9 @@ def build_synthetic_task(options: SyntheticOptions, name: str) -> TorchTask | Tr
     """Build the classification, or the trivial task if ``options.parameters`` is given."""
     if options.parameters:
         return TrivialTask(name, options)
+    # torch takes seconds to load, and the trivial task does without it
+    from flobc.learning.models import build_mlp  # noqa: PLC0415
+    from flobc.learning.torch_task import TorchTask  # noqa: PLC0415
 
     def build_model() -> nn.Module:
         return build_mlp(options.features, (32,), options.classes)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 
+from flobc.errors import RemoteProtocolError
 from flobc.protocol.chain.block import (
     EMPTY_BODY,
     NO_DIGEST,
@@ -16,7 +18,7 @@ from flobc.protocol.chain.block import (
     compute_evidence_root,
     compute_header_digest,
 )
-from flobc.protocol.encoding import I32, I64, U16, U32, U64, Digest, Key, compute_digest
+from flobc.protocol.encoding import I32, I64, U16, U32, U64, Digest, Key, compute_digest, decode, tagged
 from flobc.protocol.messages import BaseReport, Evidence, Fault, Seal, UpdateHeader
 from flobc.protocol.params import ChainParams, Genesis, get_chain_id, get_quorum, validate_genesis
 from flobc.protocol.sync.policies import RoundView
@@ -244,3 +246,16 @@ def build_initial_state(genesis: Genesis) -> ChainState:
         accuracy=None,
     )
     return ChainState(genesis, chain, Block(header, (), EMPTY_BODY), core)
+
+
+def compute_state_digest(data: bytes) -> bytes:
+    """Return the digest of an encoded core state, as headers commit to it (CHAIN-8, WIRE-8)."""
+    return hashlib.sha256(tagged(CoreState.__name__, data)).digest()
+
+
+def decode_state(data: bytes, digest: bytes) -> CoreState:
+    """Return the core state with this digest. **Raises** RemoteProtocolError for anything else."""
+    found = compute_state_digest(data)
+    if found != digest:
+        raise RemoteProtocolError("CHAIN-8", f"the state {digest.hex()[:12]}", found.hex()[:12])
+    return decode(CoreState, data)

@@ -65,6 +65,13 @@ class ValidatorRole:
     seal: Seal | None = None
 
 
+def is_wanted(state: ChainState, header: UpdateHeader) -> bool:
+    """Return whether a payload is worth receiving: a member's, well formed, votable now or soon (ROUND-4)."""
+    if header.trainer not in state.core.trainers or not _is_well_formed(state, header):
+        return False
+    return _is_open(state, compute_update_id(header), header)
+
+
 def on_payload_complete(role: ValidatorRole, state: ChainState, header: UpdateHeader) -> ValidatorRole:
     """Return the role after an update's whole payload arrived; a second header of its identity becomes evidence.
 

@@ -540,6 +540,6 @@ def test_payloads_are_no_records_of_the_log():
     """WIRE-12."""
     chain = Chain()
     update = chain.update(0)
-    for record in (update, UpdateChunk(compute_update_id(update), 0, b"payload")):
+    for record in (update, UpdateChunk(compute_update_id(update), 0, (), b"payload")):
         with chain.refuses("WIRE-12"):
             chain.send(record)

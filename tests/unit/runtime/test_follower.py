@@ -68,7 +68,8 @@ def test_rejections_are_counted_by_rule() -> None:
     chain, log = Chain(), MemoryLog()
     follower, _ = build_follower(chain, log)
     for _ in range(100):
-        follower.publish(b"\xff")
+        log.append(b"\xff")
+    follower.catch_up()
     assert follower.rejected == {"WIRE-10": 100}
 
 
@@ -78,3 +79,17 @@ def test_state_at_the_end_is_the_last_known_good_one() -> None:
     before = follower.state
     follower.publish(digest("no record"))
     assert follower.state is before
+
+
+def test_what_was_refused_is_not_written_again_before_the_next_block() -> None:
+    chain, log = play(2), MemoryLog()
+    follower, _ = build_follower(chain, log)
+    late = chain.log[-1]
+    assert not follower.publish(late)
+    assert not follower.publish(late)
+    assert len(log) == 1
+    while follower.state.height == 0:
+        assert follower.publish(chain.log[follower.state.core.position])
+    written = len(log)
+    assert not follower.publish(late)
+    assert len(log) == written + 1

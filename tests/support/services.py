@@ -1,0 +1,228 @@
+"""A chain of services on one broker in memory: each on a thread and a loop of its own, as in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flobc.adapters.filesystem import FilePayloads
+from flobc.adapters.memory import (
+    MemoryBlocks,
+    MemoryBroker,
+    MemoryLedgerPeer,
+    MemoryModels,
+    MemoryPayloads,
+    MemorySeals,
+    MemoryStates,
+)
+from flobc.composition.genesis import build_federation, build_shards
+from flobc.composition.services.ledger import LedgerService, LedgerStores, Recorder
+from flobc.composition.services.models import FetchedModels, RecentModels
+from flobc.composition.services.parts import UPDATE_PARTITIONS, Loop, Topics
+from flobc.composition.services.trainer import TrainerService
+from flobc.composition.services.validator import ValidatorService, ValidatorStores
+from flobc.composition.services.workers import prepare_worker
+from flobc.composition.settings import RunSettings, build_train_settings
+from flobc.learning.tasks import get_task
+from flobc.protocol.chain.block import Block
+from flobc.protocol.consensus.state import build_initial_state
+from flobc.runtime.durations import Durations
+from flobc.runtime.engine import LearningEngine
+from flobc.runtime.light_follower import LightFollower
+from flobc.runtime.seeds import derive_seed
+from flobc.runtime.trainer_node import TrainerParts
+
+TASK = "examples.numpy_task:task"
+PATIENCE_S = 60.0
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    until_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < until_s, f"{what} did not happen within {PATIENCE_S} s"
+        time.sleep(0.01)
+
+
+class Service:
+    """One service's thread: ``build`` makes it on its loop, and returns what stops it."""
+
+    def __init__(self, build: Callable[[Loop], Callable[[], None]]) -> None:
+        self.loop = Loop(prepare_worker)
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(build,), daemon=True)
+        self._thread.start()
+
+    def _run(self, build: Callable[[Loop], Callable[[], None]]) -> None:
+        try:
+            stop = build(self.loop)
+            self.loop.run()
+            stop()
+        except BaseException as error:
+            self.error = error
+
+    def stop(self) -> None:
+        self.loop.stop()
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive()
+        if self.error is not None:
+            raise self.error
+
+
+class ServiceWorld:
+    """Validators, trainers and a ledger that know each other by topics and peers alone."""
+
+    def __init__(self, settings: RunSettings, directory: Path) -> None:
+        self.settings, self.directory = settings, directory
+        self.task = get_task(settings.task)
+        self.federation = build_federation(settings, self.task)
+        self.genesis = self.federation.genesis
+        self.shards = build_shards(settings, self.task)
+        self.broker = MemoryBroker()
+        self.validators: dict[int, tuple[Service, ValidatorService]] = {}
+        self.followers: dict[int, LightFollower] = {}
+        self.others: list[Service] = []
+        self.open_topics()
+        self._validator_models = [self._build_models() for _ in self.federation.validators]
+        self._validator_payloads = [MemoryPayloads() for _ in self.federation.validators]
+        self._validator_seals = [MemorySeals() for _ in self.federation.validators]
+        self.blocks = MemoryBlocks(build_initial_state(self.genesis).head_digest)
+        self.states, self.models = MemoryStates(), MemoryModels()
+
+    def open_topics(self) -> Topics:
+        """Handles of one's own to both topics."""
+        return Topics(self.broker.open("log"), self.broker.open("updates", UPDATE_PARTITIONS))
+
+    def _build_models(self) -> MemoryModels:
+        models = MemoryModels()
+        models.put(self.genesis.initial_model, self.federation.initial_model)
+        return models
+
+    def fetch_model(self, digest: bytes) -> NDArray[np.int32] | None:
+        """What a validator or ledger is answered by the first validator that holds a model."""
+        found = (models.get(digest) for models in self._validator_models)
+        return next((model for model in found if model is not None), None)
+
+    def start(self) -> None:
+        """Start everybody."""
+        for index in range(len(self.federation.validators)):
+            self.start_validator(index)
+        self.start_ledger()
+        for index in range(len(self.federation.trainers)):
+            self.start_trainer(index)
+
+    def start_validator(self, index: int) -> None:
+        """Start a validator, anew or with what it kept."""
+        made: list[ValidatorService] = []
+
+        def build(loop: Loop) -> Callable[[], None]:
+            models = FetchedModels(self._validator_models[index], self.fetch_model, loop.stopping)
+            stores = ValidatorStores(self._validator_payloads[index], models, self._validator_seals[index])  # type: ignore[arg-type]
+            service = ValidatorService(
+                self.genesis,
+                self.federation.validators[index],
+                self.shards.validators[index],
+                stores,
+                self.open_topics(),
+                loop,
+                keep_payloads=True,
+            )
+            service.start(lambda: made.append(service))
+            return service.stop
+
+        thread = Service(build)
+        wait_until(lambda: bool(made) or thread.error is not None, f"validator {index}'s start")
+        if thread.error is not None:
+            raise thread.error
+        self.validators[index] = (thread, made[0])
+
+    def stop_validator(self, index: int) -> None:
+        self.validators.pop(index)[0].stop()
+
+    def start_ledger(self) -> None:
+        def build(loop: Loop) -> Callable[[], None]:
+            stores = LedgerStores(self.blocks, self.states, self.models)
+            recorder = Recorder(self.genesis, stores, self.fetch_model, loop, lambda _: None)
+            service = LedgerService(self.genesis, self.open_topics(), recorder, loop)
+            service.start(lambda: None)
+            return service.stop
+
+        self.others.append(Service(build))
+
+    def start_trainer(self, index: int) -> None:
+        ledger = MemoryLedgerPeer(self.genesis, self.blocks, self.states, self.models)
+        spool = FilePayloads(self.directory / f"spool-{index}")
+        (self.directory / f"spool-{index}").mkdir(exist_ok=True)
+
+        def build(loop: Loop) -> Callable[[], None]:
+            models = FetchedModels(RecentModels(), ledger.get_model, loop.stopping)
+            follower = LightFollower(self.genesis, ledger, loop.scheduler)
+            service = TrainerService(self.open_topics(), spool, follower, loop)
+            training = build_train_settings(self.task.default_settings, json.loads(self.genesis.training))
+            service.attach(
+                TrainerParts(
+                    index=index,
+                    identity=self.federation.trainers[index],
+                    shard=self.shards.trainers[index],
+                    settings=training,
+                    seed=derive_seed(self.settings.seed, "node", index),
+                    engine=LearningEngine(self.task, self.genesis, models, MemoryPayloads()),
+                    follower=follower,
+                    scheduler=loop.scheduler,
+                    durations=Durations(self.settings.seed),
+                    publish=service.publish,
+                )
+            )
+            follower.start()
+            self.followers[index] = follower
+
+            def stop() -> None:
+                ledger.close()
+                follower.stop(PATIENCE_S)
+
+            return stop
+
+        self.others.append(Service(build))
+
+    def require_no_error(self) -> None:
+        for service in (*(thread for thread, _ in self.validators.values()), *self.others):
+            if service.error is not None:
+                raise service.error
+
+    def get_height(self, index: int) -> int:
+        """The height that a validator has come to."""
+        return self.validators[index][1]._follower.state.height
+
+    def wait_for_height(self, height: int) -> None:
+        """Until every validator that runs, every trainer and the ledger have come so far."""
+
+        def arrived() -> bool:
+            self.require_no_error()
+            heights = [self.get_height(index) for index in self.validators]
+            heights += [follower.state.height for follower in self.followers.values()]
+            return min(*heights, self.blocks.height) >= height
+
+        wait_until(arrived, f"block {height} everywhere")
+
+    def read_log(self) -> list[bytes]:
+        """Every record of the log, good or bad."""
+        topic = self.broker.open("log")
+        topic.seek({0: 0})
+        return [entry.value for entry in topic.read(0.0)]
+
+    def get_blocks(self) -> list[Block]:
+        found = [self.blocks.get(height) for height in range(1, self.blocks.height + 1)]
+        return [block for block in found if block is not None]
+
+    def stop(self) -> None:
+        """Stop everybody; raises what one of them raised."""
+        services = [*(thread for thread, _ in self.validators.values()), *self.others]
+        for service in services:
+            service.loop.stop()
+        for service in services:
+            service.stop()
