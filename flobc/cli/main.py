@@ -13,6 +13,7 @@ code  meaning
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -27,10 +28,14 @@ EXIT_USAGE = 2
 EXIT_VERIFICATION = 3
 EXIT_STOPPED = 4
 EXIT_BROKEN_PIPE = 141
+RESTORE = " (What is stored was changed or damaged: restore it from a copy or an export and verify again.)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out a command line and return the exit code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever called us
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the process lives
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a path need not be valid text
@@ -54,7 +59,7 @@ def carry_out(arguments: Sequence[str], stop: Stop) -> int:
     except UsageError as error:
         return complain(str(error), EXIT_USAGE)
     except VerificationError as error:
-        return complain(str(error), EXIT_VERIFICATION)
+        return complain(f"{error}{RESTORE}", EXIT_VERIFICATION)
     except FlobcError as error:
         return complain(str(error), EXIT_STOPPED)
     except OSError as error:
@@ -70,6 +75,9 @@ def complain(sentence: str, code: int) -> int:
 
 def describe_os_error(error: OSError) -> str:
     """Return what the operating system refused, as a sentence."""
+    if error.errno == errno.ENOSPC:
+        place = f" for {error.filename}" if error.filename is not None else ""
+        return f"There is no room left{place}: free some and give the same command again; finished rounds are kept."
     place = f" {error.filename}" if error.filename is not None else ""
     reason = error.strerror or str(error)
     return f"Cannot use{place}: {reason}; check that the path exists, its permissions, and the free space."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import time
 from argparse import Namespace
 from collections.abc import Iterator
@@ -107,7 +108,14 @@ def go_on(root: Path, given: Given, talk: Talk) -> RunSettings:
             "it, choose another --dir, or start anew with --new."
         )
     settings, height = apply_options(stored, given), load_height(root)
-    if height >= settings.rounds:
+    if height > settings.rounds:
+        raise UsageError(
+            f"The run in {root} has {height} blocks already, more than --rounds {settings.rounds}; blocks are never "
+            "taken back, so leave --rounds out or ask for more."
+        )
+    if height:
+        check_chain(root)  # nothing is built on what is damaged
+    if height == settings.rounds:
         talk.say(
             f"The run in {root} is finished at height {height}; extend it with --rounds {height + 10}, "
             "or start anew with --new."
@@ -150,6 +158,10 @@ def prepare_directory(plan: Plan) -> Iterator[tuple[Path, Path | None]]:
     moved = move_aside(root) if plan.aside else None
     try:
         yield root, moved
+    except UsageError:
+        if not existed and is_run_directory(root) and not load_height(root):
+            shutil.rmtree(root)  # the mistake was in what was asked for; nothing of it is worth keeping
+        raise
     finally:
         if not is_run_directory(root):
             undo_directory(root, moved, existed=existed)

@@ -99,7 +99,9 @@ class EmbeddedRun:
             stores.models.put(federation.genesis.initial_model, federation.initial_model)
         self._ledger = LedgerNode(stores.blocks)
         self._engine = LearningEngine(federation.task, federation.genesis, stores.models, stores.payloads)
-        self._retention = Retention(self._engine, stores, federation.genesis.initial_model)
+        self._retention = Retention(
+            self._engine, None if stores.keeps_payloads else stores.payloads, federation.genesis.initial_model
+        )
         self._follower = ChainFollower(stores.log, build_initial_state(federation.genesis), self._record_block)
         self._follower.catch_up()
         self._follower.on_commit = self._on_commit
@@ -132,7 +134,16 @@ class EmbeddedRun:
         # The loop does short jobs itself, and must then compute as the workers do.
         with one_thread(), inline():
             if not self._scheduler.run_until(finished):
-                raise FlobcError(explain_stop(self.state))
+                raise FlobcError(self._explain_stop())
+
+    def _explain_stop(self) -> str:
+        diverged = sum(trainer.has_diverged for trainer in self._trainers)
+        if self.state.closed is None and diverged == len(self._trainers):
+            return (
+                f"The chain stopped at height {self.state.height}: every trainer's update became infinite or no "
+                "number; lower the learning rate."
+            )
+        return explain_stop(self.state)
 
     def close(self) -> None:
         """Stop the workers; what is still being computed is thrown away."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from flobc.composition.stores import Stores
+from flobc.ports.payloads import PayloadStore
 from flobc.protocol.consensus.state import ChainState
 from flobc.protocol.messages import UpdateHeader, compute_update_id
 from flobc.protocol.roles.validator import MAX_BASES
@@ -17,14 +17,14 @@ LINGERING_ROUNDS = 2
 
 
 class Retention:
-    """Bounds what one run holds; all its methods run on the scheduler's loop.
+    """Bounds what a node holds; all its methods run on the scheduler's loop.
 
-    A run that keeps its payloads (``Stores``) forgets the decoded updates only.
+    Settled payloads are dropped from ``payloads``; with None they stay, and the decoded updates alone are forgotten.
     """
 
-    def __init__(self, engine: LearningEngine, stores: Stores, initial_model: bytes) -> None:
+    def __init__(self, engine: LearningEngine, payloads: PayloadStore | None, initial_model: bytes) -> None:
         self._engine = engine
-        self._stores = stores
+        self._payloads = payloads
         self._models = {0: initial_model}
         self._open: dict[bytes, int] = {}
         self._settled: deque[set[bytes]] = deque()
@@ -61,5 +61,5 @@ class Retention:
 
     def _forget_updates(self, updates: set[bytes]) -> None:
         self._engine.forget_updates(updates)
-        if not self._stores.keeps_payloads:
-            self._stores.payloads.drop(updates)
+        if self._payloads is not None:
+            self._payloads.drop(updates)

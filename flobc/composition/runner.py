@@ -140,7 +140,7 @@ def open_stores(root: Path | None, settings: RunSettings, federation: Federation
         elif load_genesis(root) != federation.genesis:
             raise UsageError(
                 f"The run in {root} was started with other settings, seed or model; "
-                "resume it without options, or choose another --dir."
+                "resume it as it was started, start anew with --new, or choose another --dir."
             )
         elif load_settings(root, settings.params) != settings:
             save_settings(root, settings)
