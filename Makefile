@@ -9,12 +9,12 @@ BIN := $(VENV)/bin
 READY := $(if $(filter .venv,$(VENV)),.venv/.ready)
 LOCKS := requirements/uv.txt requirements/lock.txt requirements/torch.txt
 
-.PHONY: help setup demo run test check bench proto lock clean
+.PHONY: help setup demo run kafka test soak check bench proto lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-	@echo "  ARGS=\"...\" is handed to the command of demo, run, test and bench"
+	@echo "  ARGS=\"...\" is handed to the command of demo, run, kafka, test, soak and bench"
 
 setup: ## make or repair .venv (the other targets do it by themselves)
 	@command -v $(PYTHON) >/dev/null || { echo "FLoBC needs Python 3.11 or newer, and there is no $(PYTHON) here: install it (Debian, Ubuntu: sudo apt install python3 python3-venv) and try again." >&2; exit 1; }
@@ -29,23 +29,32 @@ demo: $(READY) ## federated learning on the digits data set, on this machine
 run: $(READY) ## flobc run with your own options: make run ARGS="--help"
 	@$(BIN)/flobc run $(ARGS)
 
+kafka: $(READY) ## a real Kafka for development, until Ctrl-C; make kafka ARGS="--port 9092"
+	@PYTHONPATH=. $(BIN)/python tools/run_kafka.py $(ARGS)
+
 # one thread per library call: the tests' processes already fill the cores
 test: $(READY) ## all tests, the whole-system ones last: make test ARGS="-m 'not e2e'" leaves those out
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
-check: $(READY) ## style, types, import rule, spelling, sizes
+soak: $(READY) ## hurt a whole system again and again, for about half an hour
+	@$(BIN)/python -m pytest -s -n 0 -m soak tests/integration $(ARGS)
+
+check: $(READY) ## style, types, import rule, spelling, sizes, generated code
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/codespell
 	@$(BIN)/python tools/check_text.py
+	@$(BIN)/buf lint
+	@$(BIN)/buf format --diff --exit-code
+	@$(BIN)/python tools/generate_proto.py --check
 
 bench: $(READY) ## our figures beside a peer's, measured in one run
 	@$(BIN)/python -m tests.bench.run $(ARGS)
 
-proto: ## generate the gRPC code (nothing to generate before the services exist)
-	@echo "There are no .proto files yet: the protocol's own encoding needs none."
+proto: $(READY) ## generate the gRPC code from proto/
+	@$(BIN)/python tools/generate_proto.py
 
 lock: $(READY) ## resolve the dependencies anew: make lock ARGS="--upgrade"
 	@PATH="$(BIN):$$PATH" $(BIN)/python tools/lock.py $(ARGS)

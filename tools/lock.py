@@ -1,11 +1,13 @@
 """Resolve the dependencies in pyproject.toml and write the lock files in requirements/.
 
 One resolution for every supported platform and Python, with hashes, cut into three files
-because `tools/setup.py` needs them one after another:
+because `tools/setup.py` needs them one after another, and what the services' images need of it:
 
     uv.txt      the installer, fetched by pip
     torch.txt   torch's ordinary wheel and the GPU libraries that only this wheel needs
     lock.txt    everything else, torch's own plain-Python dependencies included
+    learner.txt lock.txt without the developer's tools: for the images of trainers and validators, beside torch
+    ledger.txt  what `requirements/ledger.in` names and needs: no torch
 
 Usage: python tools/lock.py [--upgrade]
 """
@@ -34,6 +36,18 @@ def resolve(previous: str, upgrade: bool) -> str:
         return output.read_text()
 
 
+def resolve_part(resolution: str, source: Path) -> str:
+    """Resolve what `source` asks for to the same versions; torch's own lines are left out."""
+    with tempfile.TemporaryDirectory() as directory:
+        whole, output = Path(directory) / "all.txt", Path(directory) / "part.txt"
+        whole.write_text(resolution)
+        output.write_text(resolution)
+        command = ["uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
+        command += ["--generate-hashes", "--no-header", "--no-annotate", "--constraint", str(whole)]
+        subprocess.run([*command, "--output-file", output, source], check=True)
+        return split(output.read_text())["lock.txt"]
+
+
 def file_for(requirement: str) -> str:
     """Name of the lock file that one requirement line belongs to."""
     name = requirement.partition("==")[0]
@@ -59,7 +73,11 @@ def main(arguments: list[str]) -> None:
     """Rewrite the lock files in place."""
     previous = "".join((REQUIREMENTS / name).read_text() for name in FILES if (REQUIREMENTS / name).exists())
     REQUIREMENTS.mkdir(exist_ok=True)
-    for name, text in split(resolve(previous, "--upgrade" in arguments)).items():
+    resolution = resolve(previous, "--upgrade" in arguments)
+    texts = split(resolution)
+    texts["learner.txt"] = resolve_part(resolution, ROOT / "pyproject.toml")
+    texts["ledger.txt"] = resolve_part(resolution, REQUIREMENTS / "ledger.in")
+    for name, text in texts.items():
         (REQUIREMENTS / name).write_text(text)
         print(f"{name}: {sum(line[0] not in '# ' for line in text.splitlines())} packages")
 

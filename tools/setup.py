@@ -181,6 +181,15 @@ def replace(digest: str) -> None:
     shutil.rmtree(OLD_VENV, ignore_errors=True)
 
 
+def print_missing_servers() -> None:
+    """Say what to install for the tests that need real servers; nothing is installed for them."""
+    if not any(map(shutil.which, ("redis-server", "valkey-server"))) and not os.environ.get("FLOBC_TEST_REDIS"):
+        print(
+            "  no redis-server here, so tests with a real Redis may be skipped; to have one "
+            "(Debian, Ubuntu): sudo apt install redis-server"
+        )
+
+
 def main() -> None:
     """Set up unless it is done already."""
     if not importlib.util.find_spec("ensurepip") or not importlib.util.find_spec("venv"):
@@ -192,6 +201,7 @@ def main() -> None:
     if is_ready(digest):
         os.utime(VENV / READY)  # make compares times; what counts is the content
         print("FLoBC is set up in .venv")
+        print_missing_servers()
         return
     started = time.monotonic()
     print(f"Setting up FLoBC in .venv, once; Python {sys.version.split()[0]}, system packages stay as they are")
@@ -202,6 +212,7 @@ def main() -> None:
     except KeyboardInterrupt:
         raise SystemExit("\nThe set-up was interrupted; the next run starts it anew.") from None
     print(f"FLoBC is set up in .venv: {time.monotonic() - started:.0f} s")
+    print_missing_servers()
 
 
 if __name__ == "__main__":

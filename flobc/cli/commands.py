@@ -34,11 +34,25 @@ def execute_run(arguments: Namespace) -> int:
     return lazily("run")(arguments)
 
 
+def execute_up(arguments: Namespace) -> int:
+    """Read the options of ``flobc up`` before anything is loaded."""
+    arguments.given = read_options(vars(arguments))
+    return lazily("system", "execute_up")(arguments)
+
+
+def execute_genesis(arguments: Namespace) -> int:
+    """Read the options of ``flobc genesis new`` before anything is loaded."""
+    arguments.given = read_options(vars(arguments))
+    return lazily("genesis", "execute_new")(arguments)
+
+
 def build_parser() -> CommandParser:
     """Return the parser of the whole program."""
     root = build_root()
     commands = add_commands(root, "commands")
     add_run(commands)
+    add_system(commands)
+    add_genesis(commands)
     add_looks(commands)
     add_verify(commands)
     add_export(commands)
@@ -53,12 +67,7 @@ def add_run(commands: Commands) -> None:
     """Add ``flobc run`` with the options of the table."""
     command = commands.add("run", execute_run, "train a model among trainers and validators in this process")
     command.usage = "flobc run [OPTIONS]"
-    add_option(command, command, "--preset", metavar="|".join(PRESET_NAMES), help="starting point; see flobc presets")
-    for title, options in GROUPS.items():
-        group = command.add_argument_group(title)
-        for option in options:
-            action = "append" if option.repeatable else "store"
-            add_option(group, command, option.flag, metavar=option.kind.metavar, help=option.help, action=action)
+    add_run_options(command)
     group = command.add_argument_group("directory and output")
     add_option(
         group,
@@ -72,11 +81,47 @@ def add_run(commands: Commands) -> None:
     add_output_options(command)
 
 
+def add_run_options(command: CommandParser) -> None:
+    """Add the options of the table: what is learnt, by whom, and by which rules."""
+    add_option(command, command, "--preset", metavar="|".join(PRESET_NAMES), help="starting point; see flobc presets")
+    for title, options in GROUPS.items():
+        group = command.add_argument_group(title)
+        for option in options:
+            action = "append" if option.repeatable else "store"
+            add_option(group, command, option.flag, metavar=option.kind.metavar, help=option.help, action=action)
+
+
+def add_system(commands: Commands) -> None:
+    """Add ``flobc up`` and ``flobc down``."""
+    up = commands.add("up", execute_up, "start Kafka, Redis and every service of a chain on this machine")
+    up.usage = "flobc up --dir DIR [OPTIONS]"
+    add_run_options(up)
+    add_option(up, up, "--ledgers", metavar="N", default="1", help="how many ledgers; 1 unless given")
+    down = commands.add("down", lazily("system", "execute_down"), "stop what flobc up started")
+    for command in (up, down):
+        add_option(command, command, "--dir", metavar="DIR", required=True, help="where the system lives")
+        add_output_options(command)
+
+
+def add_genesis(commands: Commands) -> None:
+    """Add ``flobc genesis new``."""
+    group = add_commands(commands.add("genesis", None, "make what a chain begins with"), "what")
+    new = group.add("new", execute_genesis, "write keys, genesis and first model of a new chain, and start nothing")
+    new.usage = "flobc genesis new --dir DIR [OPTIONS]"
+    add_run_options(new)
+    add_option(new, new, "--dir", metavar="DIR", required=True, help="where the chain's files are written")
+    add_output_options(new)
+
+
 def add_looks(commands: Commands) -> None:
-    """Add ``flobc status`` and ``flobc blocks``."""
+    """Add ``flobc status``, ``flobc watch`` and ``flobc blocks``."""
     status = commands.add("status", lazily("status", "execute_status"), "show what a chain is and how far it is")
     add_place(status)
     add_output_options(status)
+    watch = commands.add("watch", lazily("watch"), "show a chain's blocks as they come")
+    add_place(watch)
+    add_option(watch, watch, "--until", metavar="H", help="end with this height")
+    add_output_options(watch)
     blocks = commands.add("blocks", lazily("status", "execute_blocks"), "show a chain's blocks")
     add_place(blocks)
     add_option(blocks, blocks, "--from", metavar="H", dest="from_height", help="first height")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flobc.cli import kinds
 from flobc.cli.archives import choose_path, open_chain, require_height
 from flobc.cli.output import print_fields, print_json, print_table, show_share
+from flobc.composition.local.plan import is_system_directory, list_processes
 from flobc.composition.reports import describe_block
 from flobc.composition.run_directory import find_holder, is_run_directory, load_settings
 from flobc.errors import DataError
@@ -51,13 +52,22 @@ def describe_run(path: Path, genesis: Genesis) -> dict[str, object]:
         return {"running": False}
     settings = load_settings(path, genesis.params)
     return {
-        "running": find_holder(path) is not None,
+        **describe_processes(path),
         "rounds": settings.rounds,
         "seed": settings.seed,
         "preset": settings.preset,
         "sharding": settings.sharding,
         "attacks": list(settings.attacks),
     }
+
+
+def describe_processes(path: Path) -> dict[str, object]:
+    """Return whether a run or a system runs, and which of a system's services do not."""
+    if not is_system_directory(path):
+        return {"running": find_holder(path) is not None}
+    processes = list_processes(path)
+    stopped = [name for name, number in processes.items() if number is None]
+    return {"running": len(stopped) < len(processes), "services": len(processes), "stopped": stopped}
 
 
 def describe_genesis(genesis: Genesis) -> dict[str, object]:

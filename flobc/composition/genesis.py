@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,16 +39,38 @@ class Shards:
     test: Examples
 
 
+@dataclass(frozen=True)
+class ShardPlace:
+    """Which share of which data a node of its own process gets; it deals out all and keeps its own."""
+
+    index: int
+    shards: int
+    sharding: str
+    seed: int
+    data_directory: Path | None
+
+
 def derive_identity(seed: int, role: str, index: int) -> Identity:
     """Return the key pair of a node in a sandbox. Whoever knows the seed knows it: never for real parties."""
     return Identity.from_seed(hashlib.sha256(f"flobc/1/sandbox/{seed}/{role}/{index}".encode()).digest())
 
 
-def build_federation(settings: RunSettings, task: Task) -> Federation:
-    """Return keys, genesis and initial model. **Raises** UsageError for params no chain can live with."""
-    training = build_train_settings(task.default_settings, settings.training)
+def derive_identities(settings: RunSettings) -> tuple[tuple[Identity, ...], tuple[Identity, ...]]:
+    """Return the trainers' and the validators' keys of a sandbox, all from its seed."""
     trainers = tuple(derive_identity(settings.seed, "trainer", index) for index in range(settings.trainers))
     validators = tuple(derive_identity(settings.seed, "validator", index) for index in range(settings.validators))
+    return trainers, validators
+
+
+def build_federation(
+    settings: RunSettings, task: Task, keys: tuple[tuple[Identity, ...], tuple[Identity, ...]] | None = None
+) -> Federation:
+    """Return keys, genesis and initial model; ``keys`` are the trainers' and the validators', a sandbox's unless given.
+
+    **Raises** UsageError for params no chain can live with.
+    """
+    trainers, validators = keys or derive_identities(settings)
+    training = build_train_settings(task.default_settings, settings.training)
     spec = build_model_spec(task.model_info(), settings.chunk_size)
     initial = build_grid(spec).quantise_model(task.initial_vector(derive_seed(settings.seed, "model")))
     genesis = Genesis(
@@ -63,6 +86,20 @@ def build_federation(settings: RunSettings, task: Task) -> Federation:
         params=settings.params,
     )
     return Federation(task, training, genesis, initial, trainers, validators)
+
+
+def load_training_shard(task: Task, place: ShardPlace) -> Examples:
+    """Return one trainer's share of the training data, the same that an embedded run would deal it."""
+    splits = task.load(DataSource(place.data_directory, seed=derive_seed(place.seed, "data")))
+    seed = derive_seed(place.seed, "train shards")
+    return split_examples(splits.train, place.shards, parse_scheme(place.sharding), seed)[place.index]
+
+
+def load_validation_shard(task: Task, place: ShardPlace) -> Examples:
+    """Return one validator's share of the validation data."""
+    splits = task.load(DataSource(place.data_directory, seed=derive_seed(place.seed, "data")))
+    seed = derive_seed(place.seed, "validation shards")
+    return split_examples(splits.validation, place.shards, parse_scheme("iid"), seed)[place.index]
 
 
 def build_shards(settings: RunSettings, task: Task) -> Shards:

@@ -15,7 +15,6 @@ from flobc.adapters.filesystem import write_atomically
 from flobc.adapters.filesystem.formats import encode_model
 from flobc.composition.archive.target import require_free, writing
 from flobc.composition.verification.blocks import require_body
-from flobc.composition.verification.light import LightClient
 from flobc.composition.verification.models import ModelReplay, load_model
 from flobc.errors import DataError, UsageError, VerificationError
 from flobc.learning.layout import list_places
@@ -24,6 +23,7 @@ from flobc.protocol.chain.block import Block, Header, compute_header_digest
 from flobc.protocol.encoding import encode
 from flobc.protocol.messages import Seal
 from flobc.protocol.params import Genesis, get_chain_id, get_quorum
+from flobc.protocol.roles.light_client import LightClient
 from flobc.runtime.aggregation import UpdateEngine
 
 Model = NDArray[np.int32]

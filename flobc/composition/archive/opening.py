@@ -7,16 +7,21 @@ from pathlib import Path
 
 from flobc.composition.archive.directory import DirectoryArchive
 from flobc.composition.archive.export_file import ExportArchive
+from flobc.composition.local.plan import is_system_directory
 from flobc.errors import DataError
 from flobc.ports.archive import ChainArchive
 
 
 def open_archive(path: Path) -> ChainArchive:
-    """Open a run's directory, even while the run goes on, or an export file; nothing is locked or changed.
+    """Open the directory of a run or a system, even while it goes on, or an export file; nothing is locked or changed.
 
     **Raises** DataError when there is neither, or when not even its genesis can be read.
     """
     try:
+        if path.is_dir() and is_system_directory(path):
+            from flobc.composition.archive.system import SystemArchive  # noqa: PLC0415 - loads clients of servers
+
+            return SystemArchive(path)
         if path.is_dir():
             return DirectoryArchive(path)
         if not path.exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from flobc.errors import FlobcError, UsageError
 
 _POLL_S = 0.05
 _LAST_LINES_BYTES = 2000
+_PORTS = (20_000, 32_000)
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,13 @@ class DetachedProcess:
                 raise FlobcError(f"{self.name} {ended}; its log {self.log} ends with: {self.read_last_lines()}")
             time.sleep(_POLL_S)
 
+    def ask_to_end(self) -> None:
+        """Ask the process to end and do not wait."""
+        pid = self.pid
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
     def stop(self, timeout_s: float) -> bool:
         """Ask the process to end, wait, and kill it when it takes too long; return whether it ended by itself."""
         ended = self._signal(signal.SIGTERM, timeout_s)
@@ -115,11 +124,15 @@ def is_port_open(host: str, port: int) -> bool:
 
 
 def find_free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nobody listens on now, below those that systems give to outgoing connections.
+
+    A client that looks for its server again and again would else take the server's port some day.
+    """
+    while True:
+        port = random.randrange(*_PORTS)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind((host, port))
+            return port
 
 
 def _read_start(pid: int) -> str:

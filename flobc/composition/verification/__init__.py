@@ -1,8 +1,9 @@
 """Finds out whether a chain holds, believing nothing but its genesis."""
 
 from flobc.composition.verification.chain import VerifyReport, verify_chain
-from flobc.composition.verification.light import LightClient, verify_headers
-from flobc.composition.verification.proofs import InclusionProof, UpdateProof, build_update_proof, verify_update
+from flobc.composition.verification.proofs import build_update_proof, verify_update
+from flobc.protocol.chain.proof import InclusionProof, UpdateProof
+from flobc.protocol.roles.light_client import LightClient, verify_headers
 
 __all__ = [
     "InclusionProof",

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from flobc.composition.verification.blocks import require_body, require_same, require_template
-from flobc.composition.verification.light import LightClient
 from flobc.composition.verification.models import ModelReplay, damage_breaks, load_model
 from flobc.errors import DataError, RemoteProtocolError, VerificationError
 from flobc.ports.archive import ChainArchive
@@ -14,6 +13,7 @@ from flobc.protocol.chain.block import Block, compute_header_digest
 from flobc.protocol.consensus.machine import apply_record
 from flobc.protocol.consensus.state import build_initial_state
 from flobc.protocol.messages import Ready, Seal, Signed, decode_record
+from flobc.protocol.roles.light_client import LightClient
 from flobc.runtime.aggregation import UpdateEngine
 
 Progress = Callable[[int, int], None]

@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-
-from flobc.composition.verification.light import Certificate, LightClient
 from flobc.errors import DataError, VerificationError
 from flobc.ports.archive import ChainArchive
-from flobc.protocol.chain.block import Block, Decision, Header
-from flobc.protocol.encoding import U32, Digest, encode
-from flobc.protocol.merkle import inclusion_proof, verify_inclusion
-from flobc.protocol.messages import Seal
+from flobc.protocol.chain.block import Decision, Header
+from flobc.protocol.chain.proof import InclusionProof, UpdateProof, find_update_proof
+from flobc.protocol.encoding import encode
+from flobc.protocol.merkle import verify_inclusion
 from flobc.protocol.params import Genesis
-
-
-@dataclasses.dataclass(frozen=True)
-class InclusionProof:
-    """The way from a decision, the ``index``-th of its block, up to the header's decisions root."""
-
-    index: U32
-    path: tuple[Digest, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class UpdateProof:
-    """All that a stranger with the genesis needs; has a canonical encoding like everything on the chain."""
-
-    header: Header
-    certificate: tuple[Seal, ...]
-    decision: Decision
-    inclusion: InclusionProof
+from flobc.protocol.roles.light_client import Certificate, LightClient
 
 
 def verify_update(
@@ -56,13 +36,7 @@ def build_update_proof(archive: ChainArchive, update: bytes) -> UpdateProof:
         block = archive.block(height)
         if block is None:
             continue
-        for index, decision in enumerate(block.body.decisions):
-            if decision.update == update:
-                return _build_proof(block, index)
+        proof = find_update_proof(block, update)
+        if proof is not None:
+            return proof
     raise DataError(f"No block in {archive.name} decides update {update.hex()[:12]}; check its id.")
-
-
-def _build_proof(block: Block, index: int) -> UpdateProof:
-    leaves = [encode(decision) for decision in block.body.decisions]
-    inclusion = InclusionProof(index, inclusion_proof(leaves, index))
-    return UpdateProof(block.header, block.certificate, block.body.decisions[index], inclusion)

@@ -1,0 +1,70 @@
+"""``flobc up`` and ``flobc down``: a whole system on this machine."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from flobc.cli.options import apply_options, find_conflict
+from flobc.cli.output import Talk, print_json
+from flobc.cli.places import expand_path
+from flobc.cli.run import check_settings, complete
+from flobc.composition.local.plan import is_system_directory, list_processes, load_plan
+from flobc.composition.local.system import (
+    create_system,
+    start_system,
+    stop_system,
+)
+from flobc.composition.presets import get_preset
+from flobc.composition.run_directory import is_run_directory, load_genesis, load_settings, validate_room
+from flobc.errors import UsageError
+
+
+def execute_up(arguments: Namespace) -> int:
+    """Start a system, or what of it does not run, and return when all of it is ready."""
+    root, talk = expand_path(arguments.dir), Talk(arguments.quiet)
+    if not arguments.ledgers.isdigit() or int(arguments.ledgers) < 1:
+        raise UsageError(f"--ledgers must be a whole number from 1, not {arguments.ledgers!r}.")
+    if is_run_directory(root):
+        require_same(root, arguments)
+    else:
+        settings = complete(apply_options(get_preset(arguments.given.preset or "default"), arguments.given))
+        check_settings(settings)
+        if root.exists() and not (root / "nodes").exists():
+            validate_room(root)
+        create_system(root, settings, int(arguments.ledgers))
+    plan = start_system(root, int(arguments.ledgers), talk.say)
+    if arguments.json:
+        print_json({"directory": str(root), "processes": list_processes(root)})
+    else:
+        print(f"The system in {root} runs: Kafka {plan.kafka}, Redis {plan.redis}, ledger {plan.ledgers[0]}.")
+        print(f"Look at it with: flobc status {root}   Stop it with: flobc down --dir {root}")
+    return 0
+
+
+def require_same(root: Path, arguments: Namespace) -> None:
+    """Check that a stored system is the one that is asked for. **Raises** UsageError."""
+    if not (root / "nodes").is_dir():
+        raise UsageError(f"The directory {root} holds a run of one process; choose another --dir.")
+    conflict = find_conflict(load_settings(root, load_genesis(root).params), arguments.given)
+    if conflict:
+        flag, found, asked = conflict
+        raise UsageError(
+            f"The system in {root} has {flag} {found}, but {flag} {asked} is asked for; leave {flag} out, "
+            "or choose another --dir."
+        )
+    if is_system_directory(root) and arguments.ledgers not in ("1", str(len(load_plan(root).ledgers))):
+        raise UsageError(f"The system in {root} has {len(load_plan(root).ledgers)} ledgers; leave --ledgers out.")
+
+
+def execute_down(arguments: Namespace) -> int:
+    """Stop a system; what it holds stays, and ``flobc up`` goes on with it."""
+    root, talk = expand_path(arguments.dir), Talk(arguments.quiet)
+    killed = stop_system(root, talk.say)
+    if arguments.json:
+        print_json({"directory": str(root), "killed": killed})
+    elif killed:
+        print(f"Stopped; these took too long and were killed: {', '.join(killed)}.")
+    else:
+        print(f"Stopped. Go on with: flobc up --dir {root}")
+    return 0

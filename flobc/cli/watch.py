@@ -1,0 +1,39 @@
+"""``flobc watch``: a line for each block as it comes."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from flobc.cli import kinds
+from flobc.cli.archives import choose_path, open_chain
+from flobc.cli.output import print_json
+from flobc.cli.status import BLOCK_TITLES, describe_row
+from flobc.composition.archive.following import follow_blocks
+from flobc.composition.reports import describe_block
+
+LAST_BLOCKS = 5
+WIDTHS = (6, 9, 8, 8, 9, 8, 5, 16, 16)
+
+
+def execute(arguments: Namespace) -> int:
+    """Print the last blocks and every new one, until Ctrl-C or ``--until``."""
+    path, archive = choose_path(arguments), open_chain(arguments)
+    until = None if arguments.until is None else int(kinds.whole(1).read("--until", arguments.until))
+    first = max(1, archive.height - LAST_BLOCKS + 1)
+    archive.close()
+    if not arguments.json:
+        print_row(BLOCK_TITLES)
+    for block in follow_blocks(path, first):
+        described = describe_block(block)
+        if arguments.json:
+            print_json(described)
+        else:
+            print_row(describe_row(described))
+        if until is not None and block.height >= until:
+            break
+    return 0
+
+
+def print_row(cells: tuple[str, ...]) -> None:
+    """Print a row of a table whose end is not known, at once even into a pipe."""
+    print("  ".join(cell.ljust(width) for cell, width in zip(cells, WIDTHS, strict=True)).rstrip(), flush=True)

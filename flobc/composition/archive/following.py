@@ -1,0 +1,46 @@
+"""Blocks as they come, of a run's directory or of a system."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from flobc.composition.archive.directory import DirectoryArchive
+from flobc.composition.local.plan import is_system_directory, load_plan
+from flobc.composition.run_directory import load_height
+from flobc.protocol.chain.block import Block
+
+POLL_S = 0.5
+
+
+def follow_blocks(root: Path, height: int) -> Iterator[Block]:
+    """Yield each block from ``height`` on, body included, and wait for the next one; never ends by itself.
+
+    **Raises** DataError when neither a run nor a system is there, TransientError when no ledger answers.
+    """
+    return _follow_system(root, height) if is_system_directory(root) else _follow_run(root, height)
+
+
+def _follow_system(root: Path, height: int) -> Iterator[Block]:
+    from flobc.adapters.grpc import LedgerClient  # noqa: PLC0415 - a run in one process needs no clients
+
+    ledger = LedgerClient(load_plan(root).ledgers)
+    try:
+        for header in ledger.follow(height):
+            block = ledger.get_block(header.height)
+            if block is not None:
+                yield block
+    finally:
+        ledger.close()
+
+
+def _follow_run(root: Path, height: int) -> Iterator[Block]:
+    archive = DirectoryArchive(root)
+    while True:
+        while height <= load_height(root):
+            block = archive.block(height)
+            if block is not None:
+                yield block
+            height += 1
+        time.sleep(POLL_S)

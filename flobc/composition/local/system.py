@@ -1,0 +1,145 @@
+"""``flobc up`` and ``flobc down``: Kafka, Redis and every service of a chain on one machine.
+
+::
+
+    DIR/settings.json, DIR/genesis     as in a run's directory     DIR/system.json   addresses
+    DIR/kafka/  DIR/redis/             the servers' data and logs  DIR/initial/      the first model
+    DIR/nodes/NAME/                    a node's key, data, log and process number
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from flobc.adapters.filesystem import FileModels, write_atomically
+from flobc.adapters.filesystem.keys import create_key_file, load_key_file
+from flobc.adapters.grpc import is_serving
+from flobc.composition.genesis import build_federation
+from flobc.composition.local.kafka import start_kafka
+from flobc.composition.local.plan import MARKER, Plan, get_process, get_server, is_system_directory, load_plan
+from flobc.composition.local.process import find_free_port, is_port_open
+from flobc.composition.local.redis import start_redis
+from flobc.composition.run_directory import load_genesis, load_settings, save_settings
+from flobc.composition.settings import RunSettings, validate_settings
+from flobc.learning.tasks import get_task
+from flobc.protocol.encoding import encode
+from flobc.protocol.identity import Identity
+
+HOST = "127.0.0.1"
+START_S = 120.0
+STOP_S = 15.0
+
+
+def create_system(root: Path, settings: RunSettings, ledgers: int) -> None:
+    """Make keys, genesis and first model of a new chain. **Raises** UsageError when something else is there."""
+    validate_settings(settings)
+    task = get_task(settings.task)
+    trainers = tuple(_make_key(root, "trainer", index) for index in range(settings.trainers))
+    validators = tuple(_make_key(root, "validator", index) for index in range(settings.validators))
+    federation = build_federation(settings, task, (trainers, validators))
+    (root / "initial").mkdir(exist_ok=True)
+    FileModels(root / "initial").put(federation.genesis.initial_model, federation.initial_model)
+    for index in range(ledgers):
+        (root / "nodes" / f"ledger-{index}").mkdir(parents=True, exist_ok=True)
+    write_atomically(root / "genesis", [encode(federation.genesis)])
+    save_settings(root, settings)  # last, so that a half-made directory is not taken for a system
+
+
+def _make_key(root: Path, role: str, index: int) -> Identity:
+    path = root / "nodes" / f"{role}-{index}" / "key"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return load_key_file(path) if path.exists() else create_key_file(path)
+
+
+def start_system(root: Path, ledgers: int, say: Callable[[str], None]) -> Plan:
+    """Start what does not run yet, and return when every service is ready.
+
+    **Raises** UsageError when Kafka or Redis cannot be had here; FlobcError naming the service that did not start.
+    """
+    settings = load_settings(root, load_genesis(root).params)
+    old = load_plan(root) if is_system_directory(root) else None
+    say("Kafka ...")
+    kafka = _ensure_server(lambda port: start_kafka(root / "kafka", port).address, old.kafka if old else None)
+    say("Redis ...")
+    redis = _ensure_server(lambda port: start_redis(root / "redis", port).address, old.redis if old else None)
+    plan = old or _draw_plan(kafka, redis, ledgers, settings)
+    if (kafka, redis) != (plan.kafka, plan.redis):
+        plan = dataclasses.replace(plan, kafka=kafka, redis=redis)
+    write_atomically(root / MARKER, [json.dumps(dataclasses.asdict(plan), indent=2).encode()])
+    say(f"{len(plan.ledgers)} ledgers, {len(plan.validators)} validators, {plan.trainers} trainers ...")
+    for role, index in plan.list_nodes():
+        process = get_process(root, role, index)
+        if process.pid is None:
+            process.start(
+                [sys.executable, "-m", f"services.{role}.main"], _build_environment(root, settings, plan, role, index)
+            )
+    _wait_until_ready(root, plan)
+    return plan
+
+
+def stop_system(root: Path, say: Callable[[str], None]) -> list[str]:
+    """Stop every service, then Redis and Kafka; return the names of those that had to be killed."""
+    plan = load_plan(root)
+    nodes = [get_process(root, role, index) for role, index in reversed(plan.list_nodes())]
+    servers = [get_server(root, name) for name in ("redis", "kafka")]
+    killed = []
+    say(f"{len(nodes)} services ...")
+    for node in nodes:
+        node.ask_to_end()
+    for process in (*nodes, *servers):
+        if not process.stop(STOP_S):
+            killed.append(process.name)
+    return killed
+
+
+def _draw_plan(kafka: str, redis: str, ledgers: int, settings: RunSettings) -> Plan:
+    addresses: dict[str, None] = {}
+    while len(addresses) < ledgers + settings.validators:
+        addresses[f"{HOST}:{find_free_port(HOST)}"] = None
+    drawn = tuple(addresses)
+    return Plan(kafka, redis, drawn[:ledgers], drawn[ledgers:], settings.trainers)
+
+
+def _ensure_server(start: Callable[[int | None], str], address: str | None) -> str:
+    """Return the address of a server that runs, started now where it does not."""
+    if address is not None:
+        host, _, port = address.rpartition(":")
+        if is_port_open(host, int(port)):
+            return address
+        return start(int(port))
+    return start(None)
+
+
+def _build_environment(root: Path, settings: RunSettings, plan: Plan, role: str, index: int) -> dict[str, str]:
+    node = root / "nodes" / f"{role}-{index}"
+    environment = {"GENESIS": str(root / "genesis"), "DATA": str(node), "KAFKA": plan.kafka}
+    validators = ",".join(plan.validators)
+    if role == "ledger":
+        environment |= {"REDIS": plan.redis, "VALIDATORS": validators, "LISTEN": plan.ledgers[index]}
+    else:
+        count = settings.trainers if role == "trainer" else settings.validators
+        environment |= {"KEY": str(node / "key"), "INDEX": str(index), "SHARDS": str(count)}
+        environment |= {"SHARDING": settings.sharding, "SEED": str(settings.seed)}
+        if settings.data_directory is not None:
+            environment["DATA_SETS"] = str(settings.data_directory)
+    if role == "validator":
+        others = ",".join(address for place, address in enumerate(plan.validators) if place != index)
+        environment |= {"LISTEN": plan.validators[index], "VALIDATORS": others, "INITIAL_MODEL": str(root / "initial")}
+    if role == "trainer":
+        environment["LEDGERS"] = ",".join(plan.ledgers)
+    # Many processes share this machine's cores: each library's own threads would only get in each other's way.
+    return {f"FLOBC_{name}": value for name, value in environment.items()} | {"OMP_NUM_THREADS": "1"}
+
+
+def _wait_until_ready(root: Path, plan: Plan) -> None:
+    until_s = time.monotonic() + START_S
+    for role, addresses in (("validator", plan.validators), ("ledger", plan.ledgers)):
+        for index, address in enumerate(addresses):
+            process = get_process(root, role, index)
+            process.wait_until(functools.partial(is_serving, address), max(1.0, until_s - time.monotonic()))

@@ -1,0 +1,118 @@
+"""What several services are built from alike: genesis, topics and the loop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from flobc.adapters.kafka import KafkaSettings, KafkaTopic, ensure_topic
+from flobc.errors import DataError, FlobcError, RemoteProtocolError, TransientError
+from flobc.numerics.parallel import available_cores
+from flobc.ports.topics import Topic
+from flobc.protocol.encoding import decode
+from flobc.protocol.params import Genesis, get_chain_id
+from flobc.runtime.scheduling import WallScheduler
+
+UPDATE_PARTITIONS = 8
+FIRST_RETRY_S, LONGEST_RETRY_S = 0.25, 5.0
+
+logger = logging.getLogger(__name__)
+
+
+def load_genesis_file(path: Path) -> Genesis:
+    """Return the genesis in a file. **Raises** DataError."""
+    try:
+        return decode(Genesis, path.read_bytes())
+    except (OSError, RemoteProtocolError) as error:
+        raise DataError(
+            f"There is no usable genesis in {path} ({error}); give the one the chain began with."
+        ) from error
+
+
+class Loop:
+    """A service's loop and workers: ``run`` until ``stop`` is asked for or something fails for good.
+
+    ``step`` is called after every event; it does what the node owes then.
+    """
+
+    def __init__(self, prepare_worker: Callable[[], None] = lambda: None) -> None:
+        self._executor = ThreadPoolExecutor(available_cores(), "flobc-worker", initializer=prepare_worker)
+        self.scheduler = WallScheduler(self._executor, attended=True)
+        self.stopping = threading.Event()
+        self.step: Callable[[], None] = lambda: None
+        self._failure: FlobcError | None = None
+
+    def run(self) -> None:
+        """Handle events. **Raises** the FlobcError handed to ``fail``, or what a job raised."""
+        try:
+            self.scheduler.run_until(self._is_finished)
+        finally:
+            self.stopping.set()
+            self._executor.shutdown(wait=True, cancel_futures=True)
+        if self._failure is not None:
+            raise self._failure
+
+    def _is_finished(self) -> bool:
+        if not self.stopping.is_set():
+            self.step()
+        return self.stopping.is_set()
+
+    def stop(self) -> None:
+        """Let ``run`` return soon; signal handlers and other threads may call this."""
+        self.stopping.set()
+
+    def fail(self, error: FlobcError) -> None:
+        """Stop because of ``error``."""
+        self._failure = self._failure or error
+        self.stop()
+
+    def wait_for(self, what: str, attempt: Callable[[], None]) -> bool:
+        """Try until ``attempt`` raises no TransientError, waiting longer each time; False when asked to stop."""
+        delay_s = FIRST_RETRY_S
+        while not self.stopping.is_set():
+            try:
+                attempt()
+            except TransientError as error:
+                logger.warning("%s is not ready: %s", what, error)
+                self.stopping.wait(delay_s)
+                delay_s = min(2 * delay_s, LONGEST_RETRY_S)
+            else:
+                return True
+        return False
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The chain's two topics."""
+
+    log: Topic
+    updates: Topic
+
+    def close(self, timeout_s: float) -> None:
+        """Wait for what was sent to be acknowledged, and let go of both."""
+        self.log.close(timeout_s)
+        self.updates.close(timeout_s)
+
+
+def get_topic_names(genesis: Genesis) -> tuple[str, str]:
+    """Return the names of the chain's topics: log and updates."""
+    chain = get_chain_id(genesis).hex()[:16]
+    return f"flobc.{chain}.log", f"flobc.{chain}.updates"
+
+
+def ensure_topics(settings: KafkaSettings, genesis: Genesis) -> None:
+    """Make the chain's topics, or check that they are as they must be. **Raises** TransientError, UsageError."""
+    for name, partitions in zip(get_topic_names(genesis), (1, UPDATE_PARTITIONS), strict=True):
+        ensure_topic(settings, name, partitions, retention_s=None)
+
+
+def open_topics(settings: KafkaSettings, genesis: Genesis, loop: Loop) -> Topics | None:
+    """Return the chain's topics as soon as Kafka has them, or None when asked to stop. **Raises** UsageError."""
+    if not loop.wait_for("Kafka", lambda: ensure_topics(settings, genesis)):
+        return None
+    log, updates = get_topic_names(genesis)
+    return Topics(KafkaTopic(settings, log), KafkaTopic(settings, updates))

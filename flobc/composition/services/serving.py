@@ -1,0 +1,90 @@
+"""The frame of every service's program: help, settings, logs, signals and exit codes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from flobc.composition.services.parts import Loop
+from flobc.composition.services.settings import ServiceSettings, load_settings
+from flobc.errors import FlobcError, UsageError
+
+S = TypeVar("S", bound=ServiceSettings)
+
+EXIT_USAGE = 2
+EXIT_STOPPED = 4
+EXTRA_FIELDS = ("chain", "height", "update")
+
+logger = logging.getLogger("flobc")
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and chain, height or update where they are known."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {name: getattr(record, name) for name in EXTRA_FIELDS if hasattr(record, name)}
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def serve(
+    program: str,
+    about: str,
+    kind: type[S],
+    run: Callable[[S, Loop], None],
+    prepare_worker: Callable[[], None] = lambda: None,
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Be the service until SIGTERM or SIGINT and return the exit code: 0 after a signal, 2 for wrong settings."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given:
+        print(describe_settings(program, about, kind), end="")
+        return 0 if given in (["--help"], ["-h"]) else EXIT_USAGE
+    try:
+        settings = load_settings(kind)
+        set_up_logging(settings.log_level)
+        loop = Loop(prepare_worker)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: loop.stop())
+        logger.info("%s starts", program)
+        run(settings, loop)
+    except UsageError as error:
+        print(f"{program}: {error}", file=sys.stderr, flush=True)
+        return EXIT_USAGE
+    except FlobcError as error:
+        print(f"{program}: {error}", file=sys.stderr, flush=True)
+        return EXIT_STOPPED
+    logger.info("%s ends", program)
+    return 0
+
+
+def set_up_logging(level: str) -> None:
+    """Write the log as JSON lines to stderr; the clients' own chatter only from WARNING on."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    if level not in logging.getLevelNamesMapping():
+        raise UsageError(f"FLOBC_LOG_LEVEL {level!r} is no level; choose DEBUG, INFO, WARNING or ERROR.")
+    logger.setLevel(level)
+
+
+def describe_settings(program: str, about: str, kind: type[ServiceSettings]) -> str:
+    """Return the help text: every variable, its default and what it means."""
+    lines = [f"usage: {program}", "", about, "", "Settings, from the environment:"]
+    for name, field in kind.model_fields.items():
+        default = "required" if field.is_required() else f"default {field.default!r}"
+        lines.append(f"  FLOBC_{name.upper():<16} {field.description} ({default})")
+    return "\n".join(lines) + "\n"

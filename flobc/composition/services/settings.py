@@ -1,0 +1,81 @@
+"""What a service is told at its start: environment variables ``FLOBC_...``, read once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from flobc.composition.genesis import ShardPlace
+from flobc.errors import UsageError
+
+S = TypeVar("S", bound="ServiceSettings")
+
+
+class ServiceSettings(BaseSettings):
+    """What every service needs."""
+
+    model_config = SettingsConfigDict(env_prefix="FLOBC_", frozen=True, extra="ignore")
+
+    genesis: Path = Field(description="file with the chain's block 0, the same for everybody")
+    data: Path = Field(description="directory of this node's own, kept over restarts")
+    kafka: str = Field(description="Kafka's bootstrap address, HOST:PORT")
+    listen: str = Field(default="127.0.0.1:0", description="address to serve gRPC on")
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+
+class LearnerSettings(ServiceSettings):
+    """What trainers and validators need to find their key and their private shard."""
+
+    key: Path = Field(description="file with this node's secret key (flobc keys new)")
+    index: int = Field(description="which shard is this node's, from 0", ge=0)
+    shards: int = Field(description="into how many shards the data is dealt", ge=1)
+    sharding: str = Field(default="iid", description="how training data is dealt, as for flobc run")
+    seed: int = Field(default=0, description="seed of the shards and of this node's training")
+    data_sets: Path | None = Field(default=None, description="directory where data sets are looked for")
+
+    def get_place(self) -> ShardPlace:
+        """Return which share of the data is this node's. **Raises** UsageError when there is no such share."""
+        if self.index >= self.shards:
+            raise UsageError(f"FLOBC_INDEX {self.index} needs more than {self.shards} shards; they count from 0.")
+        return ShardPlace(self.index, self.shards, self.sharding, self.seed, self.data_sets)
+
+
+class TrainerSettings(LearnerSettings):
+    """A trainer's settings."""
+
+    ledgers: str = Field(description="gRPC addresses of ledgers, HOST:PORT,HOST:PORT")
+
+
+class ValidatorSettings(LearnerSettings):
+    """A validator's settings."""
+
+    initial_model: Path | None = Field(default=None, description="directory with the chain's first model")
+    validators: str = Field(default="", description="gRPC addresses of other validators, to fetch models from")
+    keep_payloads: bool = Field(default=True, description="keep settled updates, so that others can verify all models")
+
+
+class LedgerSettings(ServiceSettings):
+    """A ledger's settings."""
+
+    redis: str = Field(description="Redis's address, HOST:PORT")
+    validators: str = Field(description="gRPC addresses of validators, to fetch models from")
+
+
+def split_addresses(text: str) -> tuple[str, ...]:
+    """Return the addresses in a comma-separated list."""
+    return tuple(item.strip() for item in text.split(",") if item.strip())
+
+
+def load_settings(kind: type[S]) -> S:
+    """Read a service's settings from the environment. **Raises** UsageError naming the first variable that is wrong."""
+    try:
+        return kind()  # type: ignore[call-arg]  # pydantic fills the fields from the environment
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "?"
+        field = kind.model_fields.get(name)
+        about = f" ({field.description})" if field is not None else ""
+        raise UsageError(f"FLOBC_{name.upper()}{about}: {first['msg'].lower()}; set it and start again.") from error

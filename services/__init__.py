@@ -1,0 +1,1 @@
+"""The programs that make a chain: one folder each."""

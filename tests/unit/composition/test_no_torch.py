@@ -1,0 +1,39 @@
+"""The ledger runs where torch is not installed: its image carries none."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+WITHOUT = """
+import sys
+for name in ("torch", "sklearn", "scipy", "safetensors", "rich"):
+    sys.modules[name] = None
+from services.ledger.main import main
+import flobc.composition.services.ledger
+sys.argv = ["flobc-ledger", "--help"]
+sys.exit(main())
+"""
+
+
+def test_the_ledger_starts_without_torch() -> None:
+    """``None`` in ``sys.modules`` makes an import fail as if the package were not installed."""
+    run = subprocess.run([sys.executable, "-c", WITHOUT], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "FLOBC_REDIS" in run.stdout
+
+
+@pytest.mark.parametrize("role", ["trainer", "validator", "ledger"])
+def test_each_console_script_names_a_function_that_is_there(role: str) -> None:
+    scripts = (ROOT / "pyproject.toml").read_text()
+    assert f'flobc-{role} = "services.{role}.main:main"' in scripts
+    program = [sys.executable, "-m", f"services.{role}.main", "--help"]
+    run = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith(f"usage: flobc-{role}")
+    told = set(re.findall(r"FLOBC_\w+", run.stdout))
+    table = re.findall(r"^\| `(FLOBC_\w+)` \|", (ROOT / "services" / role / "README.md").read_text(), re.MULTILINE)
+    assert set(table) == told, "README.md and --help name other settings"

@@ -1,0 +1,125 @@
+"""Whole chains of services, threads and all, without a server: only the log and the updates topic join them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flobc.adapters.memory import MemoryLog
+from flobc.composition.settings import RunSettings
+from flobc.errors import FlobcError
+from flobc.protocol.consensus.state import build_initial_state
+from flobc.protocol.encoding import encode
+from flobc.protocol.messages import Join, UpdateChunk, compute_update_id, encode_record, sign
+from flobc.runtime.follower import ChainFollower
+from tests.support.dialogue import build_params, identity
+from tests.support.payloads import build_payload
+from tests.support.services import TASK, ServiceWorld, wait_until
+
+ROUNDS = 3
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServiceWorld]:
+    scheme = getattr(request, "param", "bsp")
+    params = build_params(scheme, period_ms=4_000)
+    settings = RunSettings(task=TASK, trainers=3, validators=4, params=params, chunk_size=4, seed=3)
+    made = ServiceWorld(settings, tmp_path)
+    yield made
+    made.stop()
+
+
+def require_one_chain(world: ServiceWorld, height: int) -> None:
+    """All who run agree with each other and with the log; what the ledger holds is what the log makes."""
+    log = MemoryLog()
+    for record in world.read_log():
+        log.append(record)
+    heads: dict[int, object] = {}
+    follower = ChainFollower(
+        log, build_initial_state(world.genesis), lambda state: heads.update({state.height: state.head})
+    )
+    follower.catch_up()
+    blocks = world.get_blocks()
+    assert len(blocks) >= height
+    for block in blocks:
+        assert encode(block) == encode(heads[block.height])
+        assert world.states.get(block.header.state) is not None
+    for _, service in world.validators.values():
+        head = service._follower.state.head
+        assert head.height == 0 or encode(head) == encode(heads[head.height])
+    for light in world.followers.values():
+        assert light.state.head.header == heads[light.state.height].header  # type: ignore[attr-defined]
+    assert any(decision.weight for block in blocks for decision in block.accepted), "nobody's work was used"
+
+
+@pytest.mark.parametrize("world", ["bsp", "ssp", "bap"], indirect=True)
+def test_services_make_one_chain(world: ServiceWorld) -> None:
+    world.start()
+    world.wait_for_height(ROUNDS)
+    require_one_chain(world, ROUNDS)
+
+
+def test_a_validator_that_comes_back_catches_up(world: ServiceWorld) -> None:
+    """Three of four make a quorum: the chain goes on without one, and one that is back is as good as before."""
+    world.start()
+    world.wait_for_height(1)
+    world.stop_validator(3)
+    world.wait_for_height(2)
+    world.start_validator(3)
+    world.stop_validator(2)
+    world.wait_for_height(4)
+    require_one_chain(world, 4)
+
+
+def test_a_broker_that_is_away_for_a_while_stops_nobody(world: ServiceWorld, caplog: pytest.LogCaptureFixture) -> None:
+    world.start()
+    world.wait_for_height(1)
+    world.broker.set_away(True)
+    wait_until(lambda: caplog.text.count("it is away") >= 3 * len(world.validators), "everybody's trying in vain")
+    height = world.get_height(0)
+    world.broker.set_away(False)
+    world.wait_for_height(height + 2)
+    require_one_chain(world, height + 2)
+
+
+def test_what_strangers_write_changes_nothing(world: ServiceWorld) -> None:
+    """Junk on both topics, chunks of nobody's updates, a forged update and a request that breaks the rules."""
+    topics = world.open_topics()
+    stranger = identity("stranger")
+    forged = build_payload(trainer=9)
+    chain = build_initial_state(world.genesis).chain
+    join = sign(Join(chain, stranger.public_key, None), stranger)
+    unsigned = dataclasses.replace(join, signature=bytes(64))
+    junk = [
+        b"\xff junk",
+        encode_record(forged.header),
+        encode_record(UpdateChunk(bytes(32), 0, (), b"chunk")),
+        encode_record(join),
+        encode_record(unsigned),
+    ]
+    for record in junk:
+        topics.updates.append(b"a", record)
+        topics.log.append(b"", record)
+    world.start()
+    world.wait_for_height(2)
+    require_one_chain(world, 2)
+    for _, service in world.validators.values():
+        assert stranger.public_key not in service._follower.state.core.trainers
+        assert compute_update_id(forged.header) not in service._assembler._trainers
+    log = world.read_log()
+    assert log.count(encode_record(unsigned)) == 1, "a request that cannot succeed is not brought into the log"
+    assert log.count(encode_record(join)) == 1
+
+
+def test_a_failing_store_ends_the_service_that_has_it(world: ServiceWorld) -> None:
+    world.start()
+    thread, service = world.validators.pop(3)
+    error = FlobcError("the disk is full")
+    thread.loop.fail(error)
+    wait_until(lambda: thread.error is error, "the validator's end")
+    world.wait_for_height(2)
+    require_one_chain(world, 2)
+    service.stop()
