@@ -142,3 +142,18 @@ def test_missing_venv_module_is_said_with_the_remedy(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(setup.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SystemExit, match="apt install python3-venv"):
         setup.main()
+
+
+@pytest.mark.parametrize("program", ["redis-server", "valkey-server", None])
+def test_setup_says_what_to_install_for_tests_with_servers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], program: str | None
+) -> None:
+    """One line with the command when there is no server; silence when there is one."""
+    monkeypatch.delenv("FLOBC_TEST_REDIS", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if program:
+        (tmp_path / program).touch(mode=0o755)
+    setup.print_missing_servers()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == (program is None)
+    assert all("sudo apt install redis-server" in line for line in lines)
