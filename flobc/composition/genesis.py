@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from flobc.composition.settings import RunSettings, build_train_settings, encode_train_settings
 from flobc.learning.layout import build_grid, build_model_spec, compute_model_digest
 from flobc.learning.shards import parse_scheme, split_examples
-from flobc.learning.task import DataSource, Examples, Task, TrainSettings
+from flobc.learning.task import DataSource, Examples, Splits, Task, TrainSettings
 from flobc.protocol.identity import Identity
 from flobc.protocol.params import PROTOCOL_VERSION, Genesis
 from flobc.runtime.seeds import derive_seed
@@ -90,16 +90,14 @@ def build_federation(
 
 def load_training_shard(task: Task, place: ShardPlace) -> Examples:
     """Return one trainer's share of the training data, the same that an embedded run would deal it."""
-    splits = task.load(DataSource(place.data_directory, seed=derive_seed(place.seed, "data")))
-    seed = derive_seed(place.seed, "train shards")
-    return split_examples(splits.train, place.shards, parse_scheme(place.sharding), seed)[place.index]
+    splits = _load_splits(task, place.data_directory, place.seed)
+    return _deal_training(splits, place.shards, place.sharding, place.seed)[place.index]
 
 
 def load_validation_shard(task: Task, place: ShardPlace) -> Examples:
-    """Return one validator's share of the validation data."""
-    splits = task.load(DataSource(place.data_directory, seed=derive_seed(place.seed, "data")))
-    seed = derive_seed(place.seed, "validation shards")
-    return split_examples(splits.validation, place.shards, parse_scheme("iid"), seed)[place.index]
+    """Return one validator's share of the validation data, the same that an embedded run would deal it."""
+    splits = _load_splits(task, place.data_directory, place.seed)
+    return _deal_validation(splits, place.shards, place.seed)[place.index]
 
 
 def build_shards(settings: RunSettings, task: Task) -> Shards:
@@ -107,17 +105,19 @@ def build_shards(settings: RunSettings, task: Task) -> Shards:
 
     **Raises** DataError when the data is not there or too little for so many nodes.
     """
-    splits = task.load(DataSource(settings.data_directory, seed=derive_seed(settings.seed, "data")))
-    trainers = split_examples(
-        splits.train,
-        settings.trainers,
-        parse_scheme(settings.sharding),
-        derive_seed(settings.seed, "train shards"),
-    )
-    validators = split_examples(
-        splits.validation,
-        settings.validators,
-        parse_scheme("iid"),
-        derive_seed(settings.seed, "validation shards"),
-    )
+    splits = _load_splits(task, settings.data_directory, settings.seed)
+    trainers = _deal_training(splits, settings.trainers, settings.sharding, settings.seed)
+    validators = _deal_validation(splits, settings.validators, settings.seed)
     return Shards(tuple(trainers), tuple(validators), splits.test)
+
+
+def _load_splits(task: Task, directory: Path | None, seed: int) -> Splits:
+    return task.load(DataSource(directory, seed=derive_seed(seed, "data")))
+
+
+def _deal_training(splits: Splits, shards: int, sharding: str, seed: int) -> list[Examples]:
+    return split_examples(splits.train, shards, parse_scheme(sharding), derive_seed(seed, "train shards"))
+
+
+def _deal_validation(splits: Splits, shards: int, seed: int) -> list[Examples]:
+    return split_examples(splits.validation, shards, parse_scheme("iid"), derive_seed(seed, "validation shards"))

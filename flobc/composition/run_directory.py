@@ -96,11 +96,13 @@ def validate_room(root: Path) -> None:
 
 
 def create_run_directory(root: Path, settings: RunSettings, genesis: Genesis) -> None:
-    """Write settings and genesis of a new run; the settings go last, so a half-made directory is not taken for a run.
-
-    **Raises** UsageError when the directory holds something else.
-    """
+    """Write settings and genesis of a new run. **Raises** UsageError when the directory holds something else."""
     validate_room(root)
+    save_beginning(root, settings, genesis)
+
+
+def save_beginning(root: Path, settings: RunSettings, genesis: Genesis) -> None:
+    """Write genesis and settings; the settings go last, so a half-made directory is not taken for a run."""
     write_atomically(root / "genesis", [encode(genesis)])
     save_settings(root, settings)
 

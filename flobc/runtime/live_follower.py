@@ -21,7 +21,6 @@ RESEND_MS = 5_000
 @dataclass(frozen=True)
 class _Sent:
     record: bytes
-    sent_ms: int
 
 
 class LiveFollower:
@@ -64,7 +63,7 @@ class LiveFollower:
         """
         if record in self._refused:
             return False
-        kind, sent = record[0], _Sent(record, self._scheduler.now_ms)
+        kind, sent = record[0], _Sent(record)
         self._sent[kind] = sent
         try:
             answer = self._log.append(b"", record)

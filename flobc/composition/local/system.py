@@ -25,10 +25,9 @@ from flobc.composition.local.kafka import start_kafka
 from flobc.composition.local.plan import MARKER, Plan, get_process, get_server, is_system_directory, load_plan
 from flobc.composition.local.process import find_free_port, is_port_open
 from flobc.composition.local.redis import start_redis
-from flobc.composition.run_directory import load_genesis, load_settings, save_settings
+from flobc.composition.run_directory import load_genesis, load_settings, save_beginning
 from flobc.composition.settings import RunSettings, validate_settings
 from flobc.learning.tasks import get_task
-from flobc.protocol.encoding import encode
 from flobc.protocol.identity import Identity
 
 HOST = "127.0.0.1"
@@ -47,8 +46,7 @@ def create_system(root: Path, settings: RunSettings, ledgers: int) -> None:
     FileModels(root / "initial").put(federation.genesis.initial_model, federation.initial_model)
     for index in range(ledgers):
         (root / "nodes" / f"ledger-{index}").mkdir(parents=True, exist_ok=True)
-    write_atomically(root / "genesis", [encode(federation.genesis)])
-    save_settings(root, settings)  # last, so that a half-made directory is not taken for a system
+    save_beginning(root, settings, federation.genesis)
 
 
 def _make_key(root: Path, role: str, index: int) -> Identity:
