@@ -31,6 +31,7 @@ from flobc.runtime.follower import ChainFollower
 from flobc.runtime.ledger_node import LedgerNode
 from flobc.runtime.memory import keep_freed_memory
 from flobc.runtime.scheduling import VirtualScheduler, WallScheduler
+from flobc.runtime.scorer import LocalScorer
 from flobc.runtime.seeds import derive_seed
 from flobc.runtime.trainer_node import TrainerNode, TrainerParts
 from flobc.runtime.validator_node import ValidatorNode, ValidatorParts
@@ -153,8 +154,7 @@ class EmbeddedRun:
         return ValidatorNode(
             ValidatorParts(
                 identity=self._federation.validators[index],
-                shard=self._shards.validators[index],
-                engine=self._engine,
+                scorer=LocalScorer(self._engine, self._shards.validators[index], self._federation.genesis),
                 follower=self._follower,
                 scheduler=self._scheduler,
                 seals=self._stores.seals,

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Protocol
 
 from flobc.ports.payloads import PayloadStore
 from flobc.protocol.consensus.state import ChainState
 from flobc.protocol.messages import UpdateHeader, compute_update_id
 from flobc.protocol.roles.validator import MAX_BASES
 from flobc.protocol.sync.policies import is_base_allowed
-from flobc.runtime.engine import LearningEngine
 
 LINGERING_ROUNDS = 2
 """How many rounds longer a settled update stays, because a worker may be scoring it."""
+
+
+class Held(Protocol):
+    """What a node holds of models and of what updates decode to (``LearningEngine`` is one)."""
+
+    def keep_models(self, digests: frozenset[bytes]) -> None:
+        """Forget every model but these."""
+        ...
+
+    def forget_updates(self, updates: Collection[bytes]) -> None:
+        """Forget what these updates decode to."""
+        ...
 
 
 class Retention:
@@ -22,8 +34,8 @@ class Retention:
     Settled payloads are dropped from ``payloads``; with None they stay, and the decoded updates alone are forgotten.
     """
 
-    def __init__(self, engine: LearningEngine, payloads: PayloadStore | None, initial_model: bytes) -> None:
-        self._engine = engine
+    def __init__(self, held: Held, payloads: PayloadStore | None, initial_model: bytes) -> None:
+        self._held = held
         self._payloads = payloads
         self._models = {0: initial_model}
         self._open: dict[bytes, int] = {}
@@ -57,9 +69,9 @@ class Retention:
         bases = [base for base in self._models if is_allowed(base)][-MAX_BASES:]
         keep = {0, max(0, height - 1), *bases}
         self._models = {base: model for base, model in self._models.items() if base in keep}
-        self._engine.keep_models(frozenset(self._models.values()))
+        self._held.keep_models(frozenset(self._models.values()))
 
     def _forget_updates(self, updates: set[bytes]) -> None:
-        self._engine.forget_updates(updates)
+        self._held.forget_updates(updates)
         if self._payloads is not None:
             self._payloads.drop(updates)

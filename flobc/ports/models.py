@@ -19,6 +19,10 @@ class ModelStore(Protocol):
         """Return the model with this digest, or None when it is not held."""
         ...
 
+    def has(self, digest: bytes) -> bool:
+        """Return whether a model is held, without reading it."""
+        ...
+
     def keep_only(self, digests: frozenset[bytes]) -> None:
         """Forget every model but these."""
         ...

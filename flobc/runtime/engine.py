@@ -7,7 +7,7 @@ its own shard.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +31,7 @@ Vector = NDArray[np.float32]
 Model = NDArray[np.int32]
 
 CACHE_BYTES = 512 * 1024 * 1024
-"""What the memos of decoded updates and of candidates may hold each; a larger federation decodes again instead."""
+"""What the memos of decoded updates and of candidates hold each unless told otherwise; beyond it they decode again."""
 
 
 class NotHeld(FlobcError):
@@ -58,7 +58,9 @@ def to_micros(evaluation: Evaluation) -> tuple[int, int]:
 class LearningEngine:
     """Everything a node computes with tensors, for one chain. Thread-safe."""
 
-    def __init__(self, task: Task, genesis: Genesis, models: ModelStore, payloads: PayloadStore) -> None:
+    def __init__(
+        self, task: Task, genesis: Genesis, models: ModelStore, payloads: PayloadStore, cache_bytes: int = CACHE_BYTES
+    ) -> None:
         self.task = task
         self.genesis = genesis
         self._updates = UpdateEngine(genesis)
@@ -66,12 +68,12 @@ class LearningEngine:
         self._models = models
         self._payloads = payloads
         self._views: ByteBoundedMemo[ModelView] = ByteBoundedMemo(
-            CACHE_BYTES // 4, lambda view: 2 * view.model.nbytes, least=3
+            cache_bytes // 4, lambda view: 2 * view.model.nbytes, least=3
         )
         self._checked: ByteBoundedMemo[CheckedPayload] = ByteBoundedMemo(
-            CACHE_BYTES, lambda item: 0 if item.update is None else item.update.nbytes
+            cache_bytes, lambda item: 0 if item.update is None else item.update.nbytes
         )
-        self._candidates: ByteBoundedMemo[Vector] = ByteBoundedMemo(CACHE_BYTES, lambda vector: vector.nbytes)
+        self._candidates: ByteBoundedMemo[Vector] = ByteBoundedMemo(cache_bytes, lambda vector: vector.nbytes)
         self._results: ByteBoundedMemo[bytes] = ByteBoundedMemo(4096, len)
 
     def get_view(self, digest: bytes) -> ModelView:
@@ -117,21 +119,26 @@ class LearningEngine:
         """Return (loss, accuracy) of a certified model in 1e-6 units."""
         return to_micros(self.task.evaluate(self.get_view(model).vector, examples))
 
-    def evaluate_candidate(
-        self, base: bytes, update: bytes, header: UpdateHeader, examples: Examples
-    ) -> tuple[int, int]:
-        """Return (loss, accuracy) of base + probed update in 1e-6 units (ROUND-6); call ``check`` first."""
+    def get_candidate(self, base: bytes, update: bytes, header: UpdateHeader) -> Vector:
+        """Return base + probed update, the model that is scored (ROUND-6); call ``check`` first.
+
+        **Shapes**: (D,). **Raises** NotHeld when no store holds base or payload.
+        """
 
         def build() -> Vector:
             return self._build_candidate(self.get_view(base), self.check(update, header).update)
 
-        return to_micros(self.task.evaluate(self._candidates.get(update, build), examples))
+        return self._candidates.get(update, build)
+
+    def evaluate_vectors(self, vectors: Sequence[Vector], examples: Examples) -> list[tuple[int, int]]:
+        """Return (loss, accuracy) in 1e-6 units of each of several models. **Shapes**: (D,) each."""
+        return [to_micros(self.task.evaluate(vector, examples)) for vector in vectors]
 
     def _build_candidate(self, base: ModelView, decoded: Model | None) -> Vector:
         return self.grid.candidate(base.model, decoded, shift=self.genesis.params.scoring.probe_shift)
 
     def prepare(self, payload: Payload, base: ModelView) -> None:
-        """Decode a genuine payload and build its candidate ahead of ``check`` and ``evaluate_candidate``."""
+        """Decode a genuine payload and build its candidate ahead of ``check`` and ``get_candidate``."""
         update = compute_update_id(payload.header)
         decoded = self._checked.get(update, lambda: self._updates.check(payload)).update
         if decoded is not None:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Protocol
 
-from flobc.errors import RemoteProtocolError, TransientError
+from flobc.errors import FlobcError, RemoteProtocolError, TransientError
 from flobc.ports.scheduler import Scheduler
-from flobc.ports.topics import Entry, Topic
+from flobc.ports.topics import Entry
 from flobc.protocol.consensus.machine import apply_record
 from flobc.protocol.consensus.state import ChainState
 from flobc.protocol.messages import Record, get_record_type
 
 RESEND_MS = 5_000
-"""After how long a record that was not read back is sent again: a thousand times what a healthy broker needs."""
+"""How long after its acknowledgement a record that was not read back is sent again: a thousand healthy round trips."""
+
+
+class Appender(Protocol):
+    """The writing half of a topic (``Topic.append``); one that never blocks, for it is called on the loop."""
+
+    def append(self, key: bytes, value: bytes) -> Future[None]:
+        """Add a record; the future tells what became of it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -26,31 +35,36 @@ class _Sent:
 class LiveFollower:
     """One process's view of the log; all its methods run on the scheduler's loop.
 
-    ``caught_up`` is False until everything was read that the log held at the start: before, what the
-    state seems to owe may long have been paid. ``on_commit`` is called with the state after each block got
+    ``caught_up`` is False until everything was read that the log held at the start, which ``expect`` tells: before,
+    what the state seems to owe may long have been paid. ``on_commit`` is called with the state after each block got
     its certificate, ``on_closed`` when a round closes, ``on_refused`` with each record that changed nothing,
     ``on_lost`` when something sent was not read back, or was refused because others' records came first: what is
-    owed must then be derived again.
+    owed must then be derived again. ``on_failure`` gets what no trying again can mend.
     """
 
-    def __init__(self, log: Topic, state: ChainState, scheduler: Scheduler) -> None:
+    def __init__(self, log: Appender, state: ChainState, scheduler: Scheduler, offset: int = 0) -> None:
         self._log = log
         self._scheduler = scheduler
         self._sent: dict[int, _Sent] = {}
         self._refused: set[bytes] = set()
-        self._target = log.ends().get(0, 0)
+        self._target: int | None = None
         self.state = state
-        self.offset = 0
+        self.offset = offset
         self.rejected: Counter[str] = Counter()
         self.on_commit: Callable[[ChainState], None] = lambda _: None
         self.on_closed: Callable[[ChainState], None] = lambda _: None
         self.on_refused: Callable[[bytes], None] = lambda _: None
         self.on_lost: Callable[[], None] = lambda: None
+        self.on_failure: Callable[[FlobcError], None] = lambda _: None
 
     @property
     def caught_up(self) -> bool:
         """Whether everything was read that the log held when this process began."""
-        return self.offset >= self._target
+        return self._target is not None and self.offset >= self._target
+
+    def expect(self, ends: Mapping[int, int]) -> None:
+        """Take note of where the log ended when this process began to read it."""
+        self._target = ends.get(0, 0)
 
     def is_waiting(self, message: Record) -> bool:
         """Return whether a message of this kind is on its way: it may settle what this one would say."""
@@ -65,13 +79,8 @@ class LiveFollower:
             return False
         kind, sent = record[0], _Sent(record)
         self._sent[kind] = sent
-        try:
-            answer = self._log.append(b"", record)
-        except TransientError as error:
-            self._scheduler.call_later(int(error.delay_s * 1000), lambda: self._forget(kind, sent))
-            return False
+        answer = self._log.append(b"", record)
         answer.add_done_callback(lambda future: self._on_answer(kind, sent, future))
-        self._scheduler.call_later(RESEND_MS, lambda: self._forget(kind, sent))
         return False
 
     def start_again(self, state: ChainState) -> None:
@@ -81,8 +90,8 @@ class LiveFollower:
     def take(self, entries: Iterable[Entry]) -> None:
         """Apply records in the order in which they stand in the log."""
         for entry in entries:
+            self.offset = entry.offset + 1  # first: whoever is told of a block may note where to go on from
             self._apply(entry.value)
-            self.offset = entry.offset + 1
 
     def _apply(self, record: bytes) -> None:
         before, waiting = self.state, len(self._sent)
@@ -106,8 +115,12 @@ class LiveFollower:
 
     def _on_answer(self, kind: int, sent: _Sent, future: Future[None]) -> None:
         """Runs on the client's thread. A failed record may be in the log all the same: equal ones do no harm."""
-        if future.exception() is not None:
-            self._scheduler.post(lambda: self._forget(kind, sent))
+        error = future.exception()
+        if isinstance(error, FlobcError) and not isinstance(error, TransientError):
+            failure = error
+            self._scheduler.post(lambda: self.on_failure(failure))
+        delay_ms = int(error.delay_s * 1000) if isinstance(error, TransientError) else RESEND_MS
+        self._scheduler.post(lambda: self._scheduler.call_later(delay_ms, lambda: self._forget(kind, sent)))
 
     def _forget(self, kind: int, sent: _Sent) -> None:
         if self._sent.get(kind) is sent:

@@ -34,14 +34,16 @@ class TopicReader:
         self._scheduler = scheduler
         self._take = take
         self._on_failure = on_failure
+        self._on_ends: Callable[[Mapping[int, int]], None] | None = None
         self._room = threading.Semaphore(MAX_WAITING_BATCHES)
         self._stopping = threading.Event()
         self._pass = 0
         self._thread = threading.Thread(target=self._run, name="flobc-reader", daemon=True)
 
-    def start(self, positions: Mapping[int, int]) -> None:
-        """Begin to read at these offsets."""
+    def start(self, positions: Mapping[int, int], on_ends: Callable[[Mapping[int, int]], None] | None = None) -> None:
+        """Begin to read at these offsets; ``on_ends`` is told on the loop, before any record, where the topic ends."""
         self._topic.seek(positions)
+        self._on_ends = on_ends
         self._thread.start()
 
     def rewind(self) -> None:
@@ -61,6 +63,8 @@ class TopicReader:
         current = self._pass
         while not self._stopping.is_set():
             try:
+                if self._on_ends is not None:
+                    self._tell_ends(self._on_ends)
                 if current != self._pass:
                     current = self._pass
                     self._topic.seek({})
@@ -75,6 +79,11 @@ class TopicReader:
             if entries:
                 self._room.acquire()
                 self._scheduler.post(lambda number=current, batch=entries: self._give(number, batch))  # type: ignore[misc]
+
+    def _tell_ends(self, on_ends: Callable[[Mapping[int, int]], None]) -> None:
+        ends = self._topic.ends()
+        self._on_ends = None
+        self._scheduler.post(lambda: on_ends(ends))
 
     def _give(self, number: int, entries: list[Entry]) -> None:
         self._room.release()

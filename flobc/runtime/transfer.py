@@ -53,6 +53,10 @@ class Assembler:
         trainer = self._trainers.get(record.update)
         return None if trainer is None else self._take_chunk(self._open[trainer][record.update], record)
 
+    def is_open(self, update: bytes) -> bool:
+        """Return whether parts of an update are held and others are waited for."""
+        return update in self._trainers
+
     def keep_only(self, wants: Callable[[UpdateHeader], bool]) -> None:
         """Forget unfinished updates that nobody wants any more."""
         for queue in list(self._open.values()):

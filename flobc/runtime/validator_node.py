@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from flobc.learning.task import Examples
+from flobc.errors import FlobcError, TransientError
 from flobc.ports.scheduler import Scheduler
 from flobc.ports.seals import SealStore
 from flobc.protocol.consensus.state import ChainState
 from flobc.protocol.identity import Identity
 from flobc.protocol.messages import (
-    BaseReport,
-    Fault,
     Record,
     Seal,
     Signed,
@@ -23,7 +24,6 @@ from flobc.protocol.messages import (
     encode_record,
     sign,
 )
-from flobc.protocol.params import ScoringParams
 from flobc.protocol.roles import validator as rules
 from flobc.protocol.roles.duties import (
     Aggregate,
@@ -34,21 +34,25 @@ from flobc.protocol.roles.duties import (
     RunTimer,
     ScoreUpdate,
 )
-from flobc.protocol.scoring import compute_score
 from flobc.runtime.durations import Durations
-from flobc.runtime.engine import LearningEngine, NotHeld
+from flobc.runtime.engine import NotHeld
 from flobc.runtime.follower import Follower
+from flobc.runtime.scorer import Scorer
 
 T = TypeVar("T")
+
+RETRY_MS = 1_000
+"""How long after a job lacked a model or payload it is tried again: somebody may have it by then."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ValidatorParts:
-    """What a validator is made of: its key, its private shard, and the ports it works through."""
+    """What a validator is made of: its key, who computes for it, and the ports it works through."""
 
     identity: Identity
-    shard: Examples
-    engine: LearningEngine
+    scorer: Scorer
     follower: Follower
     scheduler: Scheduler
     seals: SealStore
@@ -63,6 +67,7 @@ class ValidatorNode:
         self._key = parts.identity.public_key
         self._role = rules.ValidatorRole(self._key, seal=parts.seals.load(self._key))
         self._busy: set[tuple[object, ...]] = set()
+        self._running: Counter[str] = Counter()
         self._asked: tuple[rules.ValidatorRole | None, ChainState | None] = (None, None)
         self._round_opened_ms = parts.scheduler.now_ms
 
@@ -92,28 +97,29 @@ class ValidatorNode:
         if self._role is self._asked[0] and self._state is self._asked[1]:
             return False
         self._asked = (self._role, self._state)
-        return any(self._perform(duty) for duty in rules.get_duties(self._role, self._state))
+        duties = rules.get_duties(self._role, self._state)
+        waiting = [duty for duty in duties if isinstance(duty, ScoreUpdate)]
+        for duty in duties:
+            if isinstance(duty, ScoreUpdate):
+                self._score(waiting)
+                waiting = []
+            elif self._perform(duty):
+                return True
+        return False
 
     def _perform(self, duty: Duty) -> bool:
-        engine, durations = self._parts.engine, self._parts.durations
+        scorer, durations = self._parts.scorer, self._parts.durations
         if isinstance(duty, Publish):
             return self._publish(duty.message)
-        if isinstance(duty, ScoreUpdate):
-            elapsed_ms = self._parts.scheduler.now_ms - self._round_opened_ms
-            scoring = self._state.params.scoring
+        if isinstance(duty, EvaluateBase):
             self._start(
-                ("score", duty.update),
-                lambda: self._score(duty, scoring, elapsed_ms),
-                durations.score_ms,
-                self._on_vote,
+                [("evaluate", duty.height)], lambda: scorer.evaluate(duty), durations.evaluate_ms, self._on_base
             )
-        elif isinstance(duty, EvaluateBase):
-            self._start(("evaluate", duty.height), lambda: self._evaluate(duty), durations.evaluate_ms, self._on_base)
         elif isinstance(duty, Aggregate):
             height, parent = duty.closed.height, self._state.head.header.model
             self._start(
-                ("aggregate", height),
-                lambda: engine.aggregate(duty.closed, parent),
+                [("aggregate", height)],
+                lambda: scorer.aggregate(duty.closed, parent),
                 durations.aggregate_ms,
                 lambda model: self._on_model(height, model),
             )
@@ -121,20 +127,47 @@ class ValidatorNode:
             self._run_timer(duty)
         return False
 
+    def _score(self, duties: list[ScoreUpdate]) -> None:
+        """Have as many updates scored as the scorer takes now; what waits meanwhile makes the next batch."""
+        scorer = self._parts.scorer
+        waiting = [duty for duty in duties if ("score", duty.update) not in self._busy]
+        while waiting and self._running["score"] < scorer.max_jobs:
+            batch, waiting = waiting[: scorer.batch_size], waiting[scorer.batch_size :]
+            elapsed_ms = self._parts.scheduler.now_ms - self._round_opened_ms
+            self._start(
+                [("score", duty.update) for duty in batch],
+                functools.partial(scorer.score, batch, elapsed_ms),
+                self._parts.durations.score_ms,
+                functools.partial(self._on_votes, batch),
+            )
+
     def _start(
-        self, key: tuple[object, ...], work: Callable[[], T], duration_ms: int, done: Callable[[T], None]
+        self, keys: Sequence[tuple[object, ...]], work: Callable[[], T], duration_ms: int, done: Callable[[T], None]
     ) -> None:
-        if key in self._busy:
+        """Start a job unless the same one is under way; ask for it again later when what it needs is not held now."""
+        if not self._busy.isdisjoint(keys):
             return
-        self._busy.add(key)
+        kind = str(keys[0][0])
+        self._busy.update(keys)
+        self._running[kind] += 1
 
-        def finish(result: T) -> None:
-            self._busy.discard(key)
-            self._asked = (None, None)  # votes may have waited for this job
-            done(result)
+        def attempt() -> T | FlobcError:
+            try:
+                return work()
+            except (NotHeld, TransientError) as error:
+                return error
 
-        virtual_ms = self._parts.durations.draw(duration_ms, self._key.hex(), *key)
-        self._parts.scheduler.submit(str(key[0]), work, virtual_ms, finish)
+        def finish(result: T | FlobcError) -> None:
+            self._running[kind] -= 1
+            self._release(keys)
+            if isinstance(result, FlobcError):
+                logger.warning("%s", result)
+                self._put_off(*keys)
+            else:
+                done(result)
+
+        virtual_ms = self._parts.durations.draw(duration_ms, self._key.hex(), *keys[0])
+        self._parts.scheduler.submit(kind, attempt, virtual_ms, finish)
 
     def wake(self) -> None:
         """Derive the duties again at the next step although nothing moved: something published was lost."""
@@ -152,37 +185,24 @@ class ValidatorNode:
 
         self._parts.scheduler.call_later(duty.duration_ms, expire)
 
-    def _evaluate(self, duty: EvaluateBase) -> BaseEvaluation:
-        loss, accuracy = self._parts.engine.evaluate(duty.model, self._parts.shard)
-        return BaseEvaluation(duty.model, BaseReport(duty.height, loss, accuracy))
-
     def _on_base(self, base: BaseEvaluation) -> None:
         self._role = rules.on_evaluated(self._role, base)
 
-    def _score(self, duty: ScoreUpdate, scoring: ScoringParams, elapsed_ms: int) -> Vote | None:
-        """Check the payload and score it; runs beside the loop, so it reads only what cannot change.
+    def _on_votes(self, batch: list[ScoreUpdate], votes: list[Vote | None]) -> None:
+        for duty, vote in zip(batch, votes, strict=True):
+            if vote is None:
+                self._put_off(("score", duty.update))
+            else:
+                self._role = rules.on_scored(self._role, vote)
 
-        Returns None when payload or base are no longer held: the round that wanted the vote is over.
-        """
-        try:
-            return self._build_vote(duty, scoring, elapsed_ms)
-        except NotHeld:
-            return None
+    def _put_off(self, *keys: tuple[object, ...]) -> None:
+        """Take these jobs for under way a while longer: what they need is not held now."""
+        self._busy.update(keys)
+        self._parts.scheduler.call_later(RETRY_MS, lambda: self._release(keys))
 
-    def _build_vote(self, duty: ScoreUpdate, scoring: ScoringParams, elapsed_ms: int) -> Vote:
-        engine, header, base = self._parts.engine, duty.header, duty.base
-        if duty.norm_bound and header.norm > duty.norm_bound:
-            return rules.build_fault_vote(duty.update, Fault.NORM_BOUND, elapsed_ms)
-        fault = engine.check(duty.update, header).fault
-        if fault is not Fault.NONE:
-            return rules.build_fault_vote(duty.update, fault, elapsed_ms)
-        candidate = engine.evaluate_candidate(base.model, duty.update, header, self._parts.shard)
-        score = compute_score(scoring, duty.unit_loss, (base.report.loss, base.report.accuracy), candidate)
-        return rules.build_score_vote(duty.update, score, elapsed_ms)
-
-    def _on_vote(self, vote: Vote | None) -> None:
-        if vote is not None:
-            self._role = rules.on_scored(self._role, vote)
+    def _release(self, keys: Sequence[tuple[object, ...]]) -> None:
+        self._busy.difference_update(keys)
+        self.wake()  # votes may have waited for this job
 
     def _on_model(self, height: int, model: bytes) -> None:
         self._role = rules.on_aggregated(self._role, height, model)
@@ -192,7 +212,14 @@ class ValidatorNode:
         if follower.is_waiting(message) or (isinstance(message, VoteBatch) and self._waits_for_scores(message)):
             return False
         if isinstance(message, Seal):
-            message = self._seal(message)
+            try:
+                message = self._seal(message)
+            except OSError as error:
+                logger.error(
+                    "The seal of block %d cannot be kept (%s), so it is not sent; make room.", message.height, error
+                )
+                self._put_off(("seal", message.height))
+                return False
         elif isinstance(message, Signed):
             message = sign(message, self._parts.identity)
         return follower.publish(encode_record(message))
@@ -200,7 +227,7 @@ class ValidatorNode:
     def _waits_for_scores(self, batch: VoteBatch) -> bool:
         """One signature for many votes: wait while own scoring is under way and the batch is not full (ROUND-5)."""
         full = len(batch.votes) >= self._state.params.max_votes_per_batch
-        return not full and any(key[0] == "score" for key in self._busy)
+        return not full and self._running["score"] > 0
 
     def _seal(self, seal: Seal) -> Seal:
         if self._role.seal is not None and self._role.seal.height == seal.height:

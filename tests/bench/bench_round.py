@@ -32,7 +32,7 @@ STAGES: tuple[tuple[str, Any, str], ...] = (
     ("train (trivial)", engine.LearningEngine, "train"),
     ("encode and hash", engine.LearningEngine, "encode"),
     ("decode, norm, candidate", engine.LearningEngine, "prepare"),
-    ("evaluate candidates", engine.LearningEngine, "evaluate_candidate"),
+    ("evaluate candidates", engine.LearningEngine, "evaluate_vectors"),
     ("aggregate, hash model", engine.LearningEngine, "aggregate"),
     ("log and state machine", follower.ChainFollower, "publish"),
     ("validator duties (with log)", validator_node.ValidatorNode, "step"),

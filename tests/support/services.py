@@ -22,11 +22,13 @@ from flobc.adapters.memory import (
     MemoryStates,
 )
 from flobc.composition.genesis import build_federation, build_shards
-from flobc.composition.services.ledger import LedgerService, LedgerStores, Recorder
+from flobc.composition.services.ledger import LedgerService
 from flobc.composition.services.models import FetchedModels, RecentModels
 from flobc.composition.services.parts import UPDATE_PARTITIONS, Loop, Topics
+from flobc.composition.services.recording import LedgerStores, Recorder
+from flobc.composition.services.snapshots import Snapshots
 from flobc.composition.services.trainer import TrainerService
-from flobc.composition.services.validator import ValidatorService, ValidatorStores
+from flobc.composition.services.validator import ServiceParts, ValidatorService
 from flobc.composition.services.workers import prepare_worker
 from flobc.composition.settings import RunSettings, build_train_settings
 from flobc.learning.tasks import get_task
@@ -35,6 +37,7 @@ from flobc.protocol.consensus.state import build_initial_state
 from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine
 from flobc.runtime.light_follower import LightFollower
+from flobc.runtime.scorer import LocalScorer
 from flobc.runtime.seeds import derive_seed
 from flobc.runtime.trainer_node import TrainerParts
 
@@ -122,16 +125,20 @@ class ServiceWorld:
 
         def build(loop: Loop) -> Callable[[], None]:
             models = FetchedModels(self._validator_models[index], self.fetch_model, loop.stopping)
-            stores = ValidatorStores(self._validator_payloads[index], models, self._validator_seals[index])  # type: ignore[arg-type]
-            service = ValidatorService(
+            payloads = self._validator_payloads[index]
+            engine = LearningEngine(self.task, self.genesis, models, payloads)
+            parts = ServiceParts(
                 self.genesis,
                 self.federation.validators[index],
-                self.shards.validators[index],
-                stores,
+                LocalScorer(engine, self.shards.validators[index], self.genesis),
+                payloads,
+                self._validator_seals[index],
+                engine,
                 self.open_topics(),
-                loop,
+                Snapshots(self.directory / f"snapshot-{index}", loop),
                 keep_payloads=True,
             )
+            service = ValidatorService(parts, loop)
             service.start(lambda: made.append(service))
             return service.stop
 

@@ -90,6 +90,10 @@ class FileModels:
         data = read_regular(path, MAX_TENSOR_BYTES)
         return None if data is None else decode_model(data, path)
 
+    def has(self, digest: bytes) -> bool:
+        """Return whether a model is held."""
+        return self._path(digest).is_file()
+
     def keep_only(self, digests: frozenset[bytes]) -> None:
         """Forget every model but these."""
         for path in self._directory.glob("*.model"):

@@ -73,6 +73,10 @@ class MemoryModels:
         """Return a model, or None."""
         return self._models.get(digest)
 
+    def has(self, digest: bytes) -> bool:
+        """Return whether a model is held."""
+        return digest in self._models
+
     def keep_only(self, digests: frozenset[bytes]) -> None:
         """Forget every model but these."""
         self._models = {digest: model for digest, model in self._models.items() if digest in digests}

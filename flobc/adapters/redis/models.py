@@ -41,6 +41,10 @@ class RedisModels:
             "fetch it from another ledger or a validator."
         )
 
+    def has(self, digest: bytes) -> bool:
+        """Return whether all chunks of a model were put, without reading them."""
+        return self._values.has(digest.hex())
+
     def read_chunk(self, digest: bytes, index: int) -> bytes | None:
         """Return one chunk as it stands, or None when model or chunk are not held; whoever has all checks the root."""
         return self._values.get_piece(digest.hex(), index)

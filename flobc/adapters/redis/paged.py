@@ -90,6 +90,10 @@ class PagedValues:
                 offset += expected
         return data
 
+    def has(self, name: str) -> bool:
+        """Return whether a value was completed and not forgotten, without reading it."""
+        return bool(self._client.call("HEXISTS", self.held, name))
+
     def get_piece(self, name: str, index: int) -> bytes | None:
         """Return one piece of a complete value, or None when the value is not held or has no such piece."""
         if index < 0:

@@ -3,213 +3,97 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 from flobc.adapters.grpc import BlobClient, LedgerServer
 from flobc.adapters.kafka import KafkaSettings
-from flobc.adapters.redis import RedisBlocks, RedisModels, RedisSettings, RedisStates, check_server, connect
-from flobc.composition.services.models import Fetch
+from flobc.adapters.redis import check_server
 from flobc.composition.services.parts import Loop, Topics, load_genesis_file, open_topics
+from flobc.composition.services.recording import Recorder, build_stores, load_past, open_redis
 from flobc.composition.services.settings import LedgerSettings, split_addresses
-from flobc.errors import FlobcError, TransientError
-from flobc.ports.blocks import BlockStore
-from flobc.ports.models import ModelStore
-from flobc.ports.states import StateStore
+from flobc.composition.services.snapshots import Snapshot, Snapshots
 from flobc.ports.topics import Entry
 from flobc.protocol.chain.block import Block
 from flobc.protocol.consensus.state import ChainState, build_initial_state
 from flobc.protocol.encoding import encode
-from flobc.protocol.params import Genesis, get_chain_id
+from flobc.protocol.params import Genesis
 from flobc.runtime.live_follower import LiveFollower
 from flobc.runtime.readers import TopicReader
 
-STOP_S = 5.0
-RETRY_MS = 500
-WATCH_MS = 2_000
-KEPT_MODELS = 16
-"""How many of the newest models stay in the store; older ones can be rebuilt from the payloads."""
+STOP_S = 2.0
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class LedgerStores:
-    """What a ledger keeps in Redis."""
-
-    blocks: BlockStore
-    states: StateStore
-    models: ModelStore
-
-
-def open_stores(address: str, genesis: Genesis) -> LedgerStores:
-    """Return the chain's stores in Redis. **Raises** TransientError while it is away, UsageError when it forgets."""
-    client = connect(RedisSettings.from_url(address, f"flobc:{get_chain_id(genesis).hex()[:16]}"))
-    check_server(client)
-    return LedgerStores(
-        RedisBlocks(client, build_initial_state(genesis).head_digest),
-        RedisStates(client),
-        RedisModels(client, genesis.model.chunk_size),
-    )
 
 
 def run_ledger(settings: LedgerSettings, loop: Loop) -> None:
     """Be a ledger until the loop is stopped. **Raises** FlobcError when going on makes no sense."""
     genesis = load_genesis_file(settings.genesis)
-    opened: list[LedgerStores] = []
-    if not loop.wait_for("Redis", lambda: opened.append(open_stores(settings.redis, genesis))):
-        return
-    topics = open_topics(KafkaSettings(settings.kafka, "ledger"), genesis, loop)
-    if topics is None:
-        return
-    peers = BlobClient(split_addresses(settings.validators))
-    stores = opened[0]
+    redis = open_redis(settings.redis, genesis)
+    stores = build_stores(redis, genesis)
+    snapshots = Snapshots(settings.data / "snapshot", loop)
+    start = snapshots.load(build_initial_state(genesis).chain) or Snapshot(build_initial_state(genesis), 0, {})
+    past: list[Block] = []
+
+    def recall() -> None:
+        check_server(redis)
+        past[:] = load_past(stores, start.state.height)
+
     server = LedgerServer(genesis, stores.blocks, stores.states, stores.models)
     server.set_serving(False)
-    logger.info("serving the chain on %s", server.start(settings.listen))
-    recorder = Recorder(genesis, stores, peers.get_model, loop, server.notify)
-    service = LedgerService(genesis, topics, recorder, loop)
+    peers = BlobClient(split_addresses(settings.validators))
+    topics = None
     try:
-        service.start(lambda: server.set_serving(True))
-        loop.run()
+        logger.info("serving the chain on %s", server.start(settings.listen))
+        if not loop.wait_for("Redis", recall):
+            return
+        topics = open_topics(KafkaSettings(settings.kafka, "ledger"), genesis, loop)
+        if topics is not None:
+            recorder = Recorder(genesis, stores, peers.get_model, loop, server.notify)
+            recorder.remember(start.state.height, past)
+            loop.on_stop.append(peers.close)
+            service = LedgerService(genesis, topics, recorder, loop, snapshots, start)
+            service.start(lambda: server.set_serving(True))
+            loop.run()
+            service.stop()
     finally:
-        service.stop()
         server.stop(1.0)
         peers.close()
-        topics.close(STOP_S)
-
-
-@dataclass(frozen=True)
-class Written:
-    """What came of writing: how many of the waiting blocks stand in the store, and what to do next."""
-
-    count: int = 0
-    complete: bool = False
-    behind: bool = False
-
-
-class Recorder:
-    """Writes certified blocks one after the other, each after the state and the model that it names.
-
-    Every step may be done twice or by two ledgers at once, so after any failure it simply tries again. Only the
-    newest models are fetched, and of these only the very newest must be had: whoever makes the next block builds
-    on it. A ledger that reads the log anew knows less than the store holds, so it forgets nothing until it has come
-    as far as the store. ``on_behind`` is called when the store has lost blocks that were recorded; whoever is told
-    has to add every block again.
-    """
-
-    def __init__(
-        self, genesis: Genesis, stores: LedgerStores, fetch: Fetch, loop: Loop, on_recorded: Callable[[int], None]
-    ) -> None:
-        self._genesis = genesis
-        self._stores = stores
-        self._fetch = fetch
-        self._loop = loop
-        self._on_recorded = on_recorded
-        self.on_behind: Callable[[], None] = lambda: None
-        self._forget()
-        self._is_busy = False
-
-    def start(self) -> None:
-        """Write the first model, and look again and again whether the store still has what was recorded."""
-        self.go_on()
-        self._loop.scheduler.call_later(WATCH_MS, self.start)
-
-    def add(self, block: Block, state: bytes) -> None:
-        """Take the next certified block and the encoded core state that it commits to."""
-        self._waiting.append((block, state))
-        self._models.append(block.header.model)
-        self.go_on()
-
-    def go_on(self) -> None:
-        """Write what waits, on a worker."""
-        if self._is_busy:
-            return
-        self._is_busy = True
-        batch, models, recorded = tuple(self._waiting), tuple(self._models), self._recorded
-        self._loop.scheduler.submit("record", lambda: self._write(batch, models, recorded), 0, self._finish)
-
-    def _forget(self) -> None:
-        self._recorded = 0
-        self._waiting: deque[tuple[Block, bytes]] = deque()
-        self._models: deque[bytes] = deque([self._genesis.initial_model], maxlen=KEPT_MODELS)
-
-    def _finish(self, outcome: Written) -> None:
-        self._is_busy = False
-        for _ in range(outcome.count):
-            block, _ = self._waiting.popleft()
-            self._recorded = block.height
-            self._on_recorded(block.height)
-        if outcome.behind:
-            logger.warning("the store has lost blocks: recording all of them again from the log")
-            self._forget()
-            self.on_behind()
-        elif not outcome.complete:
-            self._loop.scheduler.call_later(RETRY_MS, self.go_on)
-        elif self._waiting:
-            self.go_on()
-
-    def _write(self, batch: tuple[tuple[Block, bytes], ...], models: tuple[bytes, ...], recorded: int) -> Written:
-        written = 0
-        try:
-            height = self._stores.blocks.height
-            if height < recorded:
-                return Written(behind=True)
-            if not batch and recorded:
-                return Written(complete=True)
-            self._put_model(self._genesis.initial_model)
-            for block, state in batch:
-                if block.height > height:
-                    self._stores.states.put(block.header.state, state)
-                    if block.header.model == models[-1]:
-                        self._put_model(models[-1])
-                    elif block.header.model in models:
-                        self._put_model_if_held(block.header.model)
-                    if not self._stores.blocks.append(block) and self._stores.blocks.height < block.height:
-                        return Written(written, behind=True)
-                written += 1
-            if batch and batch[-1][0].height >= self._stores.blocks.height:
-                self._stores.models.keep_only(frozenset(models) | {self._genesis.initial_model})
-                self._put_model(models[-1])  # a ledger that lagged may have forgotten it
-        except FlobcError as error:
-            logger.warning("not recorded yet: %s", error)
-            return Written(written)
-        return Written(written, complete=True)
-
-    def _put_model(self, digest: bytes) -> None:
-        if not self._put_model_if_held(digest):
-            raise TransientError(f"no validator holds model {digest.hex()[:12]} now", RETRY_MS / 1000)
-
-    def _put_model_if_held(self, digest: bytes) -> bool:
-        if self._stores.models.get(digest) is None:
-            model = self._fetch(digest)
-            if model is None:
-                return False
-            self._stores.models.put(digest, model)
-        return True
+        if topics is not None:
+            topics.close(STOP_S)
 
 
 class LedgerService:
-    """One ledger between the log and its recorder; its methods run on the loop."""
+    """One ledger between the log and its recorder; its methods run on the loop.
 
-    def __init__(self, genesis: Genesis, topics: Topics, recorder: Recorder, loop: Loop) -> None:
+    It goes on from ``start``. When the store turns out to have lost blocks, it begins again at the log's beginning.
+    """
+
+    def __init__(
+        self,
+        genesis: Genesis,
+        topics: Topics,
+        recorder: Recorder,
+        loop: Loop,
+        snapshots: Snapshots | None = None,
+        start: Snapshot | None = None,
+    ) -> None:
         self._recorder = recorder
         self._recorder.on_behind = self._start_again
         self._genesis = genesis
-        self._follower = LiveFollower(topics.log, build_initial_state(genesis), loop.scheduler)
+        self._snapshots = snapshots
+        self._start = start or Snapshot(build_initial_state(genesis), 0, {})
+        self._follower = LiveFollower(topics.log, self._start.state, loop.scheduler, self._start.offset)
         self._follower.on_closed = self._on_closed
         self._follower.on_commit = self._on_commit
         self._log = TopicReader(topics.log, loop.scheduler, self._on_log, loop.fail)
-        self._closed_state = b""
+        self._closed_state = encode(self._start.state.core)
         self._on_caught_up: Callable[[], None] | None = None
 
     def start(self, on_caught_up: Callable[[], None]) -> None:
-        """Read the log from its beginning."""
+        """Read the log."""
         self._on_caught_up = on_caught_up
         self._recorder.start()
-        self._log.start({})
-        self._on_log([])
+        self._log.start({0: self._start.offset}, self._on_ends)
 
     def stop(self) -> None:
         """Stop reading."""
@@ -219,6 +103,10 @@ class LedgerService:
         """Read the whole log once more, for every block of it has to be recorded anew."""
         self._log.rewind()
         self._follower.start_again(build_initial_state(self._genesis))
+
+    def _on_ends(self, ends: Mapping[int, int]) -> None:
+        self._follower.expect(ends)
+        self._on_log([])
 
     def _on_log(self, entries: list[Entry]) -> None:
         self._follower.take(entries)
@@ -232,4 +120,10 @@ class LedgerService:
 
     def _on_commit(self, state: ChainState) -> None:
         logger.info("block %d is certified", state.height, extra={"height": state.height})
-        self._recorder.add(state.head, self._closed_state)
+        snapshot = Snapshot(state, self._follower.offset, {})
+        self._recorder.add(state.head, self._closed_state, lambda: self._keep(snapshot))
+
+    def _keep(self, snapshot: Snapshot) -> None:
+        """Note that everything up to a block is in the store."""
+        if self._snapshots is not None:
+            self._snapshots.save(snapshot)

@@ -1,21 +1,25 @@
-"""Models that a service does not hold itself: fetched by digest from whoever does."""
+"""Models and payloads that a service does not hold itself: fetched by digest from whoever does."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flobc.errors import FlobcError
+from flobc.errors import DataError, FlobcError
 from flobc.ports.models import ModelStore
+from flobc.ports.payloads import Payload, PayloadStore
+from flobc.protocol.messages import UpdateHeader
 
 RETRY_S = 0.5
 KEPT_MODELS = 3
 
+V = TypeVar("V")
 Fetch = Callable[[bytes], NDArray[np.int32] | None]
 
 logger = logging.getLogger(__name__)
@@ -36,19 +40,31 @@ def fetch_patiently(
     return None
 
 
+def _get_sound(get: Callable[[bytes], V | None], name: bytes) -> V | None:
+    """What is damaged here may be whole elsewhere."""
+    try:
+        return get(name)
+    except DataError as error:
+        logger.warning("%s", error)
+        return None
+
+
 def _always(digest: bytes) -> bool:
     del digest
     return True
 
 
 class FetchedModels:
-    """A model store that asks others for what its own store lacks. ``get`` may take long: not for the loop."""
+    """A model store that asks others for what its own store lacks. ``get`` may take long: not for the loop.
+
+    With ``stopping`` it asks again and again (``fetch_patiently``), without it once.
+    """
 
     def __init__(
         self,
         local: ModelStore,
         fetch: Fetch | None,
-        stopping: threading.Event,
+        stopping: threading.Event | None = None,
         is_wanted: Callable[[bytes], bool] = _always,
     ) -> None:
         self.local = local
@@ -62,16 +78,52 @@ class FetchedModels:
 
     def get(self, digest: bytes) -> NDArray[np.int32] | None:
         """Return a model from the own store, or from the first who has it."""
-        model = self.local.get(digest)
+        model = _get_sound(self.local.get, digest)
         if model is None and self._fetch is not None:
-            model = fetch_patiently(self._fetch, digest, self._stopping, self._is_wanted)
+            if self._stopping is None:
+                model = self._fetch(digest)
+            else:
+                model = fetch_patiently(self._fetch, digest, self._stopping, self._is_wanted)
             if model is not None:
                 self.local.put(digest, model)
         return model
 
+    def has(self, digest: bytes) -> bool:
+        """Return whether the own store has a model."""
+        return self.local.has(digest)
+
     def keep_only(self, digests: frozenset[bytes]) -> None:
         """Forget every model of the own store but these."""
         self.local.keep_only(digests)
+
+
+class FetchedPayloads:
+    """A payload store that asks others, once, for what its own store lacks. ``get`` may take long: not for the loop."""
+
+    def __init__(self, local: PayloadStore, fetch: Callable[[bytes], Payload | None] | None) -> None:
+        self.local = local
+        self._fetch = fetch
+
+    def put(self, update: bytes, payload: Payload) -> None:
+        """Keep a payload in the own store."""
+        self.local.put(update, payload)
+
+    def get(self, update: bytes) -> Payload | None:
+        """Return a payload from the own store, or from the first who has it. **Raises** TransientError."""
+        payload = _get_sound(self.local.get, update)
+        if payload is None and self._fetch is not None:
+            payload = self._fetch(update)
+            if payload is not None:
+                self.local.put(update, payload)
+        return payload
+
+    def list_headers(self) -> list[UpdateHeader]:
+        """Return the headers of all payloads in the own store."""
+        return self.local.list_headers()
+
+    def drop(self, updates: Collection[bytes]) -> None:
+        """Forget these payloads of the own store."""
+        self.local.drop(updates)
 
 
 class RecentModels:
@@ -92,6 +144,10 @@ class RecentModels:
         """Return a model, or None."""
         with self._lock:
             return self._models.get(digest)
+
+    def has(self, digest: bytes) -> bool:
+        """Return whether a model is held."""
+        return self.get(digest) is not None
 
     def keep_only(self, digests: frozenset[bytes]) -> None:
         """Forget every model but these."""

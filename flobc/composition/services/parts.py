@@ -36,14 +36,16 @@ def load_genesis_file(path: Path) -> Genesis:
 class Loop:
     """A service's loop and workers: ``run`` until ``stop`` is asked for or something fails for good.
 
-    ``step`` is called after every event; it does what the node owes then.
+    ``step`` is called after every event; it does what the node owes then. ``on_stop`` are called when the loop has
+    ended, before its workers are waited for: they end what workers may be waiting for.
     """
 
-    def __init__(self, prepare_worker: Callable[[], None] = lambda: None) -> None:
-        self._executor = ThreadPoolExecutor(available_cores(), "flobc-worker", initializer=prepare_worker)
+    def __init__(self, prepare_worker: Callable[[], None] = lambda: None, workers: int | None = None) -> None:
+        self._executor = ThreadPoolExecutor(workers or available_cores(), "flobc-worker", initializer=prepare_worker)
         self.scheduler = WallScheduler(self._executor, attended=True)
         self.stopping = threading.Event()
         self.step: Callable[[], None] = lambda: None
+        self.on_stop: list[Callable[[], None]] = []
         self._failure: FlobcError | None = None
 
     def run(self) -> None:
@@ -52,6 +54,8 @@ class Loop:
             self.scheduler.run_until(self._is_finished)
         finally:
             self.stopping.set()
+            for end in self.on_stop:
+                end()
             self._executor.shutdown(wait=True, cancel_futures=True)
         if self._failure is not None:
             raise self._failure
@@ -112,7 +116,11 @@ def ensure_topics(settings: KafkaSettings, genesis: Genesis) -> None:
 
 def open_topics(settings: KafkaSettings, genesis: Genesis, loop: Loop) -> Topics | None:
     """Return the chain's topics as soon as Kafka has them, or None when asked to stop. **Raises** UsageError."""
-    if not loop.wait_for("Kafka", lambda: ensure_topics(settings, genesis)):
-        return None
-    log, updates = get_topic_names(genesis)
-    return Topics(KafkaTopic(settings, log), KafkaTopic(settings, updates))
+    opened: list[Topics] = []
+
+    def attempt() -> None:
+        ensure_topics(settings, genesis)
+        log, updates = get_topic_names(genesis)
+        opened.append(Topics(KafkaTopic(settings, log), KafkaTopic(settings, updates)))
+
+    return opened[0] if loop.wait_for("Kafka", attempt) else None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -18,6 +20,8 @@ S = TypeVar("S", bound=ServiceSettings)
 
 EXIT_USAGE = 2
 EXIT_STOPPED = 4
+DRAIN_S = 10.0
+"""How long after a signal a service may take to end: then it is ended, which is a crash that it is made for."""
 EXTRA_FIELDS = ("chain", "height", "update")
 
 logger = logging.getLogger("flobc")
@@ -47,8 +51,12 @@ def serve(
     run: Callable[[S, Loop], None],
     prepare_worker: Callable[[], None] = lambda: None,
     arguments: Sequence[str] | None = None,
+    workers: int | None = None,
 ) -> int:
-    """Be the service until SIGTERM or SIGINT and return the exit code: 0 after a signal, 2 for wrong settings."""
+    """Be the service until SIGTERM or SIGINT and return the exit code: 0 after a signal, 2 for wrong settings.
+
+    ``workers`` is the number of threads beside the loop, one per core unless given.
+    """
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given:
         print(describe_settings(program, about, kind), end="")
@@ -56,9 +64,9 @@ def serve(
     try:
         settings = load_settings(kind)
         set_up_logging(settings.log_level)
-        loop = Loop(prepare_worker)
+        loop = Loop(prepare_worker, workers)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: loop.stop())
+            signal.signal(number, lambda *_: _end(program, loop))
         logger.info("%s starts", program)
         run(settings, loop)
     except UsageError as error:
@@ -69,6 +77,22 @@ def serve(
         return EXIT_STOPPED
     logger.info("%s ends", program)
     return 0
+
+
+def _end(program: str, loop: Loop) -> None:
+    """Ask the loop to end, and see to it that the process does."""
+    if loop.stopping.is_set():
+        return
+    loop.stop()
+
+    def give_up() -> None:
+        logger.warning("%s was not done after %.0f s and ends now", program, DRAIN_S)
+        logging.shutdown()
+        os._exit(0)
+
+    timer = threading.Timer(DRAIN_S, give_up)
+    timer.daemon = True
+    timer.start()
 
 
 def set_up_logging(level: str) -> None:

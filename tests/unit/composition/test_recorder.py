@@ -15,14 +15,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from flobc.adapters.memory import MemoryBlocks, MemoryBroker, MemoryModels, MemoryStates
-from flobc.composition.services.ledger import (
-    KEPT_MODELS,
-    RETRY_MS,
-    LedgerService,
-    LedgerStores,
-    Recorder,
-)
+from flobc.composition.services.ledger import LedgerService
 from flobc.composition.services.parts import Loop, Topics
+from flobc.composition.services.recording import KEPT_MODELS, RETRY_MS, LedgerStores, Recorder
 from flobc.errors import TransientError
 from flobc.protocol.chain.block import Block
 from flobc.protocol.consensus.state import build_initial_state
@@ -353,7 +348,7 @@ def test_says_when_it_has_read_all_that_was_there() -> None:
     with hand_loop() as loop:
         service, read = build_service(world, loop)
         service._on_caught_up = lambda: told.append("caught up")
-        service._on_log([])
+        service._on_ends({0: 1})
         assert told == []
         read()
         service._on_log([])

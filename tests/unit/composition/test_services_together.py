@@ -108,7 +108,7 @@ def test_what_strangers_write_changes_nothing(world: ServiceWorld) -> None:
     require_one_chain(world, 2)
     for _, service in world.validators.values():
         assert stranger.public_key not in service._follower.state.core.trainers
-        assert compute_update_id(forged.header) not in service._assembler._trainers
+        assert compute_update_id(forged.header) not in service._receiver._begun
     log = world.read_log()
     assert log.count(encode_record(unsigned)) == 1, "a request that cannot succeed is not brought into the log"
     assert log.count(encode_record(join)) == 1

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flobc.adapters.memory import MemoryBroker, MemoryLog, MemoryTopic
-from flobc.errors import RemoteProtocolError, TransientError
+from flobc.errors import FlobcError, RemoteProtocolError, TransientError, UsageError
 from flobc.ports.topics import Entry, Topic
 from flobc.protocol.consensus.machine import apply_record
 from flobc.protocol.consensus.state import ChainState, build_initial_state, compute_state_digest
@@ -17,6 +16,7 @@ from flobc.protocol.encoding import encode
 from flobc.protocol.messages import Ready, VoteBatch, decode_record
 from flobc.runtime.follower import ChainFollower
 from flobc.runtime.live_follower import RESEND_MS, LiveFollower
+from flobc.runtime.outbox import Outbox
 from tests.support.dialogue import Chain, build_params, digest, fingerprint
 from tests.support.hand_scheduler import HandScheduler
 
@@ -38,6 +38,7 @@ class Scene:
         self.scheduler = HandScheduler()
         self.topic = topic or MemoryBroker().open("log")
         self.follower = LiveFollower(self.topic, build_initial_state(chain.genesis), self.scheduler)
+        self.follower.expect(self.topic.ends())
         self.told: list[tuple[str, int]] = []
         self.refused: list[bytes] = []
         self.lost = 0
@@ -178,44 +179,61 @@ def test_only_messages_of_one_kind_wait_for_each_other() -> None:
     assert not scene.follower.is_waiting(decode_record(kinds[Ready]))
 
 
-def test_what_is_never_read_back_is_told_as_lost_once_and_may_be_sent_again() -> None:
+def test_what_is_acknowledged_and_never_read_back_is_told_as_lost_once_and_may_be_sent_again() -> None:
     topic = SilentTopic()
     scene = Scene(CHAIN, topic)
     scene.follower.publish(CHAIN.log[0])
+    scene.scheduler.advance(10 * RESEND_MS)
+    assert scene.lost == 0, "its fate is not known, and sending it again would only add to what waits"
+    topic.answers[0].set_result(None)
     scene.scheduler.advance(RESEND_MS - 1)
     assert scene.lost == 0
     scene.scheduler.advance(1)
     assert scene.lost == 1
     assert not scene.follower.is_waiting(decode_record(CHAIN.log[0]))
-    topic.answers[0].set_exception(TransientError("not acknowledged in time", 0.1))
     scene.scheduler.advance(RESEND_MS)
     assert scene.lost == 1
     scene.follower.publish(CHAIN.log[0])
     assert len(topic.answers) == 2
 
 
-def test_a_refused_answer_is_told_at_once_and_not_again() -> None:
+def test_a_failed_answer_is_told_after_the_delay_it_asks_for_and_not_again() -> None:
     topic = SilentTopic()
     scene = Scene(CHAIN, topic)
     scene.follower.publish(CHAIN.log[0])
     topic.answers[0].set_exception(TransientError("not acknowledged in time", 0.1))
-    assert scene.lost == 0, "answers come on another thread and only post"
-    scene.scheduler.run()
+    scene.scheduler.advance(99)
+    assert scene.lost == 0, "not at once: it would be as fast as this machine can"
+    scene.scheduler.advance(1)
     assert scene.lost == 1
     scene.scheduler.advance(2 * RESEND_MS)
     assert scene.lost == 1
 
 
+def test_an_answer_that_no_trying_again_can_mend_is_handed_on() -> None:
+    topic = SilentTopic()
+    scene = Scene(CHAIN, topic)
+    failures: list[FlobcError] = []
+    scene.follower.on_failure = failures.append
+    scene.follower.publish(CHAIN.log[0])
+    error = UsageError("Kafka refuses it.")
+    topic.answers[0].set_exception(error)
+    assert failures == [], "answers come on another thread and only post"
+    scene.scheduler.run()
+    assert failures == [error]
+
+
 def test_a_late_answer_for_an_old_record_leaves_the_new_one_waiting() -> None:
     topic = SilentTopic()
     scene = Scene(CHAIN, topic)
-    scene.follower.publish(CHAIN.log[0])
-    scene.scheduler.advance(RESEND_MS)
-    scene.follower.publish(CHAIN.log[0])
-    topic.answers[0].set_exception(TransientError("not acknowledged in time", 0.1))
-    scene.scheduler.run()
-    assert scene.lost == 1
-    assert scene.follower.is_waiting(decode_record(CHAIN.log[0]))
+    first, second = [record for record in CHAIN.log if isinstance(decode_record(record), VoteBatch)][:2]
+    scene.follower.publish(first)
+    scene.follower.take([Entry(0, 0, first)])
+    scene.follower.publish(second)
+    topic.answers[0].set_result(None)
+    scene.scheduler.advance(2 * RESEND_MS)
+    assert scene.lost == 0
+    assert scene.follower.is_waiting(decode_record(second))
 
 
 def test_a_record_sent_twice_counts_once() -> None:
@@ -279,24 +297,40 @@ def _height_after(count: int) -> int:
     return state.height
 
 
-def test_a_log_that_is_away_at_the_start_is_said_to_be() -> None:
-    broker = MemoryBroker()
-    topic = broker.open("log")
-    broker.set_away(True)
-    with pytest.raises(TransientError):
-        Scene(CHAIN, topic)
+def test_nothing_is_caught_up_with_before_the_logs_end_is_known() -> None:
+    follower = LiveFollower(MemoryBroker().open("log"), build_initial_state(CHAIN.genesis), HandScheduler())
+    assert not follower.caught_up
+    follower.expect({0: 0})
+    assert follower.caught_up
 
 
-def test_a_log_that_takes_nothing_now_is_tried_again_later() -> None:
+def test_goes_on_from_a_state_and_its_offset() -> None:
+    half = len(CHAIN.log) // 2
+    scene = Scene(CHAIN)
+    entries = [Entry(0, index, record) for index, record in enumerate(CHAIN.log)]
+    scene.follower.take(entries[:half])
+    other = LiveFollower(scene.topic, scene.follower.state, scene.scheduler, scene.follower.offset)
+    other.expect({0: len(entries)})
+    other.take(entries[half:])
+    assert other.caught_up
+    assert fingerprint(other.state) == fingerprint(CHAIN.state)
+
+
+def test_a_log_that_takes_nothing_now_holds_nobody_up_and_is_tried_again() -> None:
     broker = MemoryBroker()
-    scene = Scene(CHAIN, broker.open("log"))
+    outbox = Outbox(broker.open("log"))
+    scheduler = HandScheduler()
+    follower = LiveFollower(outbox, build_initial_state(CHAIN.genesis), scheduler)
+    lost: list[int] = []
+    follower.on_lost = lambda: lost.append(scheduler.now_ms)
     broker.set_away(True)
-    assert scene.follower.publish(CHAIN.log[0]) is False
-    scene.scheduler.run()
-    assert scene.lost == 0, "not at once: it would be as fast as this machine can"
+    assert follower.publish(CHAIN.log[0]) is False
+    assert scheduler.run_until(lambda: bool(scheduler._timers)), "the failure is told on the loop"
+    assert lost == []
     broker.set_away(False)
-    scene.scheduler.advance(RESEND_MS)
-    assert scene.lost == 1
-    scene.follower.publish(CHAIN.log[0])
-    scene.read()
-    assert scene.follower.state.core.position == 1
+    scheduler.advance(RESEND_MS)
+    assert len(lost) == 1
+    follower.publish(CHAIN.log[0])
+    outbox.stop(10)
+    follower.take(broker.open("log").read(0.0))
+    assert follower.state.core.position == 1

@@ -1,0 +1,105 @@
+"""Taking in the updates topic: payloads are put together and made durable, requests to join are passed on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from flobc.errors import RemoteProtocolError
+from flobc.ports.payloads import Payload, PayloadStore
+from flobc.ports.scheduler import Scheduler
+from flobc.ports.topics import Entry
+from flobc.protocol.messages import Join, UpdateChunk, UpdateHeader, compute_update_id, decode_record
+from flobc.runtime.transfer import Assembler
+
+RETRY_MS = 2_000
+
+logger = logging.getLogger(__name__)
+
+
+class Receiver:
+    """Takes records as they come; all its methods run on the loop.
+
+    ``wants`` tells which updates are of use, ``deliver`` is handed the header of each whose payload is on disk,
+    ``relay`` each request to join. Others' records are ignored: anybody may write to this topic.
+    """
+
+    def __init__(
+        self,
+        payloads: PayloadStore,
+        scheduler: Scheduler,
+        wants: Callable[[UpdateHeader], bool],
+        deliver: Callable[[UpdateHeader], None],
+        relay: Callable[[Join], None],
+    ) -> None:
+        self._payloads = payloads
+        self._scheduler = scheduler
+        self._wants = wants
+        self._deliver = deliver
+        self._relay = relay
+        self._assembler = Assembler(wants)
+        self._next: dict[int, int] = {}
+        self._begun: dict[bytes, tuple[int, int]] = {}
+        self._storing: set[bytes] = set()
+
+    def take(self, entries: list[Entry]) -> None:
+        """Take in records of the topic."""
+        for entry in entries:
+            self._next[entry.partition] = entry.offset + 1
+            try:
+                record = decode_record(entry.value)
+            except RemoteProtocolError as error:
+                logger.info("ignored a record of the updates topic: %s", error)
+                continue
+            if isinstance(record, Join):
+                self._relay(record)
+            elif isinstance(record, UpdateHeader | UpdateChunk):
+                self._take_part(record, entry)
+
+    def forget_unwanted(self) -> None:
+        """Let go of unfinished updates that are of no use any more."""
+        self._assembler.keep_only(self._wants)
+        self._begun = {update: place for update, place in self._begun.items() if self._is_open(update)}
+
+    def get_positions(self) -> dict[int, int]:
+        """Return for each partition from where on it must be read again after a restart now."""
+        positions = dict(self._next)
+        for update, (partition, offset) in self._begun.items():
+            if self._is_open(update):
+                positions[partition] = min(positions[partition], offset)
+        return positions
+
+    def _is_open(self, update: bytes) -> bool:
+        return update in self._storing or self._assembler.is_open(update)
+
+    def _take_part(self, record: UpdateHeader | UpdateChunk, entry: Entry) -> None:
+        payload = self._assembler.take(record)
+        if isinstance(record, UpdateHeader):
+            update = compute_update_id(record)
+            if self._assembler.is_open(update) or payload is not None:
+                self._begun.setdefault(update, (entry.partition, entry.offset))
+        if payload is not None:
+            self._store(compute_update_id(payload.header), payload)
+
+    def _store(self, update: bytes, payload: Payload) -> None:
+        self._storing.add(update)
+
+        def put() -> bool:
+            try:
+                self._payloads.put(update, payload)
+            except OSError as error:
+                logger.error("An update's payload cannot be kept, trying again: %s", error)
+                return False
+            return True
+
+        def finish(kept: bool) -> None:
+            if kept:
+                self._storing.discard(update)
+                self._begun.pop(update, None)
+                self._deliver(payload.header)
+            elif self._wants(payload.header):
+                self._scheduler.call_later(RETRY_MS, lambda: self._store(update, payload))
+            else:
+                self._storing.discard(update)
+
+        self._scheduler.submit("store", put, 0, finish)
