@@ -9,6 +9,7 @@ from flobc.adapters.grpc import BlobClient, LedgerServer
 from flobc.adapters.kafka import KafkaSettings
 from flobc.adapters.redis import check_server
 from flobc.composition.services.parts import Loop, Topics, load_genesis_file, open_topics
+from flobc.composition.services.progress import Progress
 from flobc.composition.services.recording import Recorder, build_stores, load_past, open_redis
 from flobc.composition.services.settings import LedgerSettings, split_addresses
 from flobc.composition.services.snapshots import Snapshot, Snapshots
@@ -52,7 +53,12 @@ def run_ledger(settings: LedgerSettings, loop: Loop) -> None:
             recorder.remember(start.state.height, past)
             loop.on_stop.append(peers.close)
             service = LedgerService(genesis, topics, recorder, loop, snapshots, start)
-            service.start(lambda: server.set_serving(True))
+
+            def have_caught_up() -> None:
+                server.set_serving(True)
+                loop.metrics.set("flobc_ready", 1)
+
+            service.start(have_caught_up)
             loop.run()
             service.stop()
     finally:
@@ -86,6 +92,7 @@ class LedgerService:
         self._follower.on_closed = self._on_closed
         self._follower.on_commit = self._on_commit
         self._log = TopicReader(topics.log, loop.scheduler, self._on_log, loop.fail)
+        self._progress = Progress(loop.metrics)
         self._closed_state = encode(self._start.state.core)
         self._on_caught_up: Callable[[], None] | None = None
 
@@ -120,6 +127,7 @@ class LedgerService:
 
     def _on_commit(self, state: ChainState) -> None:
         logger.info("block %d is certified", state.height, extra={"height": state.height})
+        self._progress.on_block(state.head)
         snapshot = Snapshot(state, self._follower.offset, {})
         self._recorder.add(state.head, self._closed_state, lambda: self._keep(snapshot))
 

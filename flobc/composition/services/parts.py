@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flobc.adapters.kafka import KafkaSettings, KafkaTopic, ensure_topic
+from flobc.adapters.prometheus import Metrics
 from flobc.errors import DataError, FlobcError, RemoteProtocolError, TransientError
 from flobc.numerics.parallel import available_cores
 from flobc.ports.topics import Topic
@@ -37,7 +38,8 @@ class Loop:
     """A service's loop and workers: ``run`` until ``stop`` is asked for or something fails for good.
 
     ``step`` is called after every event; it does what the node owes then. ``on_stop`` are called when the loop has
-    ended, before its workers are waited for: they end what workers may be waiting for.
+    ended, before its workers are waited for: they end what workers may be waiting for. ``metrics`` is what the
+    service counts.
     """
 
     def __init__(self, prepare_worker: Callable[[], None] = lambda: None, workers: int | None = None) -> None:
@@ -45,6 +47,7 @@ class Loop:
         self.scheduler = WallScheduler(self._executor, attended=True)
         self.stopping = threading.Event()
         self.step: Callable[[], None] = lambda: None
+        self.metrics = Metrics()
         self.on_stop: list[Callable[[], None]] = []
         self._failure: FlobcError | None = None
 

@@ -117,7 +117,7 @@ class Recorder:
             return
         self._is_busy = True
         batch, models, recorded = tuple(self._waiting), tuple(self._models), self._recorded
-        self._loop.scheduler.submit("record", lambda: self._write(batch, models, recorded), 0, self._finish)
+        self._loop.scheduler.submit("record", lambda: self._write_timed(batch, models, recorded), 0, self._finish)
 
     def _forget(self) -> None:
         self._recorded = 0
@@ -129,6 +129,7 @@ class Recorder:
         for _ in range(outcome.count):
             item = self._waiting.popleft()
             self._recorded = item.block.height
+            self._loop.metrics.add("flobc_blocks_recorded_total")
             self._on_recorded(item.block.height)
             item.on_recorded()
         if outcome.behind:
@@ -139,6 +140,10 @@ class Recorder:
             self._loop.scheduler.call_later(RETRY_MS, self.go_on)
         elif self._waiting:
             self.go_on()
+
+    def _write_timed(self, batch: tuple[_Waiting, ...], models: tuple[bytes, ...], recorded: int) -> Written:
+        with self._loop.metrics.time_job("record"):
+            return self._write(batch, models, recorded)
 
     def _write(self, batch: tuple[_Waiting, ...], models: tuple[bytes, ...], recorded: int) -> Written:
         written = 0
@@ -165,6 +170,7 @@ class Recorder:
                 self._put_model(models[-1])  # a ledger that lagged may have forgotten it
         except FlobcError as error:
             logger.warning("not recorded yet: %s", error)
+            self._loop.metrics.add("flobc_job_failures_total", job="record")
             return Written(written)
         return Written(written, complete=True)
 

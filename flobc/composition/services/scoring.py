@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from flobc.adapters.filesystem import FileModels, FilePayloads
 from flobc.adapters.grpc import BlobClient
+from flobc.adapters.prometheus import Metrics
 from flobc.composition.genesis import load_validation_shard
 from flobc.composition.services.models import FetchedModels, FetchedPayloads
 from flobc.composition.services.serving import set_up_logging
@@ -66,7 +67,8 @@ class ScoringProcesses:
 
     batch_size = BATCH_SIZE
 
-    def __init__(self, settings: ValidatorSettings, genesis: Genesis) -> None:
+    def __init__(self, settings: ValidatorSettings, genesis: Genesis, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._settings = settings
         self._genesis = genesis
         self._models = FileModels(settings.data / "models")
@@ -112,7 +114,8 @@ class ScoringProcesses:
             if self._closed:
                 raise TransientError("The scoring processes are closed.", RETRY_S)
         try:
-            outcome = pool.submit(work, *arguments).result()
+            with self._metrics.time_job(work.__name__.strip("_")):
+                outcome = pool.submit(work, *arguments).result()
         except (BrokenProcessPool, CancelledError) as error:
             self._replace(pool)
             raise TransientError(

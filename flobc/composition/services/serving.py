@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from flobc import __version__
 from flobc.composition.services.parts import Loop
 from flobc.composition.services.settings import ServiceSettings, load_settings
 from flobc.errors import FlobcError, UsageError
@@ -68,7 +69,13 @@ def serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: _end(program, loop))
         logger.info("%s starts", program)
-        run(settings, loop)
+        loop.metrics.set("flobc_build_info", 1, version=__version__, role=program.removeprefix("flobc-"))
+        if settings.metrics:
+            logger.info("serving metrics on %s", loop.metrics.serve(settings.metrics))
+        try:
+            run(settings, loop)
+        finally:
+            loop.metrics.close()
     except UsageError as error:
         print(f"{program}: {error}", file=sys.stderr, flush=True)
         return EXIT_USAGE

@@ -23,6 +23,7 @@ class ServiceSettings(BaseSettings):
     data: Path = Field(description="directory of this node's own, kept over restarts")
     kafka: str = Field(description="Kafka's bootstrap address, HOST:PORT")
     listen: str = Field(default="127.0.0.1:0", description="address to serve gRPC on")
+    metrics: str = Field(default="", description="address to serve Prometheus metrics on, HOST:PORT; none if empty")
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
 
 

@@ -12,6 +12,7 @@ from flobc.adapters.grpc import BlobServer
 from flobc.adapters.kafka import KafkaSettings
 from flobc.composition.retention import Held, Retention
 from flobc.composition.services.parts import Loop, Topics, load_genesis_file, open_topics
+from flobc.composition.services.progress import Progress
 from flobc.composition.services.receiving import Receiver
 from flobc.composition.services.scoring import ScoringProcesses
 from flobc.composition.services.settings import ValidatorSettings
@@ -44,7 +45,7 @@ def run_validator(settings: ValidatorSettings, loop: Loop) -> None:
     if identity.public_key not in genesis.validators:
         raise UsageError(f"The key in {settings.key} is none of this chain's validators; give the right one.")
     models, payloads, seals = open_stores(settings, genesis)
-    scorer = ScoringProcesses(settings, genesis)
+    scorer = ScoringProcesses(settings, genesis, loop.metrics)
     loop.on_stop.append(scorer.close)
     server = BlobServer(genesis, payloads, models)
     server.set_serving(False)
@@ -63,6 +64,7 @@ def run_validator(settings: ValidatorSettings, loop: Loop) -> None:
             def have(what: str) -> None:
                 missing.discard(what)
                 server.set_serving(not missing)
+                loop.metrics.set("flobc_ready", not missing)
 
             service.start(lambda: have("log"))
             loop.scheduler.submit("prepare", scorer.prepare, 0, lambda _: have("scorer"))
@@ -126,12 +128,13 @@ class ValidatorService:
             ValidatorParts(parts.identity, parts.scorer, self._follower, loop.scheduler, parts.seals, Durations(0))
         )
         self._follower.on_commit = self._on_commit
-        self._follower.on_refused = self._node.on_refused
+        self._follower.on_refused = self._on_refused
         self._follower.on_lost = self._node.wake
         self._follower.on_failure = loop.fail
         self._receiver = Receiver(parts.payloads, loop.scheduler, self._wants, self._deliver, self._relay)
         self._log = TopicReader(parts.topics.log, loop.scheduler, self._follower.take, loop.fail)
         self._updates = TopicReader(parts.topics.updates, loop.scheduler, self._receiver.take, loop.fail)
+        self._progress = Progress(loop.metrics)
         self._on_caught_up = _nothing
         self._is_caught_up = False
 
@@ -180,13 +183,20 @@ class ValidatorService:
         else:
             self._follower.publish(record)
 
+    def _on_refused(self, record: bytes, rule: str) -> None:
+        self._loop.metrics.add("flobc_records_refused_total", rule=rule)
+        self._node.on_refused(record)
+
     def _deliver(self, header: UpdateHeader) -> None:
+        self._loop.metrics.add("flobc_updates_received_total")
+        self._loop.metrics.add("flobc_update_received_bytes_total", header.size_bytes)
         self._retention.on_update(header)
         self._node.on_payload(header)
 
     def _on_commit(self, state: ChainState) -> None:
         self._retention.on_block(state.height, state.head.header.model)
         self._node.on_commit()
+        self._progress.on_block(state.head)
         if self._is_caught_up:
             self._retention.on_commit(state)
             self._receiver.forget_unwanted()

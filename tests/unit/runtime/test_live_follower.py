@@ -44,7 +44,7 @@ class Scene:
         self.lost = 0
         self.follower.on_commit = lambda state: self.told.append(("commit", state.height))
         self.follower.on_closed = lambda state: self.told.append(("closed", state.core.height))
-        self.follower.on_refused = self.refused.append
+        self.follower.on_refused = lambda record, _: self.refused.append(record)
         self.follower.on_lost = self._on_lost
 
     def _on_lost(self) -> None:
