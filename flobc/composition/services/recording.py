@@ -93,6 +93,7 @@ class Recorder:
         self.on_behind: Callable[[], None] = lambda: None
         self._sound: set[bytes] = set()
         self._is_busy = False
+        self._is_waiting = False
         self._forget()
 
     def start(self) -> None:
@@ -113,11 +114,23 @@ class Recorder:
 
     def go_on(self) -> None:
         """Write what waits, on a worker."""
-        if self._is_busy:
+        if self._is_busy or self._is_waiting:
             return
         self._is_busy = True
         batch, models, recorded = tuple(self._waiting), tuple(self._models), self._recorded
         self._loop.scheduler.submit("record", lambda: self._write_timed(batch, models, recorded), 0, self._finish)
+
+    def _try_again(self) -> None:
+        """Go on a little later; one timer at a time, or each look at a store that is away would add another one."""
+        if self._is_waiting:
+            return
+        self._is_waiting = True
+
+        def wake() -> None:
+            self._is_waiting = False
+            self.go_on()
+
+        self._loop.scheduler.call_later(RETRY_MS, wake)
 
     def _forget(self) -> None:
         self._recorded = 0
@@ -137,7 +150,7 @@ class Recorder:
             self._forget()
             self.on_behind()
         elif not outcome.complete:
-            self._loop.scheduler.call_later(RETRY_MS, self.go_on)
+            self._try_again()
         elif self._waiting:
             self.go_on()
 

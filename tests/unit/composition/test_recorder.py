@@ -354,3 +354,16 @@ def test_says_when_it_has_read_all_that_was_there() -> None:
         service._on_log([])
     assert told == ["caught up"]
     assert digest("model", 1) == world.chain.blocks[0].header.model
+
+
+def test_a_store_that_is_away_is_asked_no_more_often_the_longer_it_is_away() -> None:
+    world = World(SHORT, fail_at=frozenset(range(1, 10_000)))
+    with hand_loop() as loop:
+        service, read = build_service(world, loop)
+        service._recorder.start()
+        read()
+        loop.scheduler.advance(20_000)
+        assert world.calls <= 20_000 // RETRY_MS + 2
+        world.fail_at = frozenset()
+        loop.scheduler.advance(RETRY_MS)
+    assert world.recorded == [1, 2, 3]
