@@ -38,6 +38,7 @@ from flobc.runtime.durations import Durations
 from flobc.runtime.engine import NotHeld
 from flobc.runtime.follower import Follower
 from flobc.runtime.scorer import Scorer
+from flobc.runtime.stages import mark
 
 T = TypeVar("T")
 
@@ -85,6 +86,7 @@ class ValidatorNode:
 
     def on_commit(self) -> None:
         """Open the next round and forget what the new block has settled."""
+        mark("certified", self._state.height)
         self._round_opened_ms = self._parts.scheduler.now_ms
         self._role = rules.forget_old(self._role, self._state)
 
@@ -205,12 +207,15 @@ class ValidatorNode:
         self.wake()  # votes may have waited for this job
 
     def _on_model(self, height: int, model: bytes) -> None:
+        mark("aggregated", height)
         self._role = rules.on_aggregated(self._role, height, model)
 
     def _publish(self, message: Record) -> bool:
         follower = self._parts.follower
         if follower.is_waiting(message) or (isinstance(message, VoteBatch) and self._waits_for_scores(message)):
             return False
+        if isinstance(message, VoteBatch):
+            mark("voted", self._state.core.height + 1)
         if isinstance(message, Seal):
             try:
                 message = self._seal(message)

@@ -31,6 +31,7 @@ from flobc.runtime.live_follower import LiveFollower
 from flobc.runtime.outbox import Outbox
 from flobc.runtime.readers import TopicReader
 from flobc.runtime.scorer import Scorer
+from flobc.runtime.stages import mark
 from flobc.runtime.validator_node import ValidatorNode, ValidatorParts
 
 STOP_S = 2.0
@@ -129,6 +130,7 @@ class ValidatorService:
         )
         self._follower.on_commit = self._on_commit
         self._follower.on_refused = self._on_refused
+        self._follower.on_closed = lambda state: mark("closed", state.core.height)
         self._follower.on_lost = self._node.wake
         self._follower.on_failure = loop.fail
         self._receiver = Receiver(parts.payloads, loop.scheduler, self._wants, self._deliver, self._relay)
@@ -188,6 +190,7 @@ class ValidatorService:
         self._node.on_refused(record)
 
     def _deliver(self, header: UpdateHeader) -> None:
+        mark("received", header.base_height + 1)
         self._loop.metrics.add("flobc_updates_received_total")
         self._loop.metrics.add("flobc_update_received_bytes_total", header.size_bytes)
         self._retention.on_update(header)
