@@ -104,13 +104,33 @@ def add_system(commands: Commands) -> None:
 
 
 def add_genesis(commands: Commands) -> None:
-    """Add ``flobc genesis new``."""
-    group = add_commands(commands.add("genesis", None, "make what a chain begins with"), "what")
-    new = group.add("new", execute_genesis, "write keys, genesis and first model of a new chain, and start nothing")
-    new.usage = "flobc genesis new --dir DIR [OPTIONS]"
+    """Add ``flobc genesis new``, ``add``, ``seal`` and ``show``."""
+    group = add_commands(commands.add("genesis", None, "make what a chain begins with, alone or among parties"), "what")
+    new = group.add("new", execute_genesis, "write a new chain's beginning, or a draft of it; start nothing")
+    new.usage = "flobc genesis new (--dir DIR | --draft FILE) [OPTIONS]"
+    new.epilog = "example: flobc genesis new --draft chain.json --task digits --admission invite"
     add_run_options(new)
-    add_option(new, new, "--dir", metavar="DIR", required=True, help="where the chain's files are written")
-    add_output_options(new)
+    add_option(new, new, "--admission", metavar="allowlist|invite|open", help="who may train; allowlist unless given")
+    add_option(new, new, "--operator", metavar="KEY", help="public key that signs invitations")
+    add_option(new, new, "--max-trainers", metavar="N", help="how many trainers the chain takes at most")
+    add_option(new, new, "--dir", metavar="DIR", help="write genesis, first model and every node's key here")
+    add_option(new, new, "--draft", metavar="FILE", help="write a draft to which each party adds its public keys")
+    add = group.add("add", lazily("genesis", "execute_add"), "add public keys to a draft")
+    add.epilog = "example: flobc genesis add chain.json --validator validator.pub --trainer trainer.pub"
+    for role in ("validator", "trainer", "operator"):
+        add_option(
+            add, add, f"--{role}", metavar="KEY", action="append", help=f"a {role}'s public key: hex, or a file with it"
+        )
+    seal = group.add("seal", lazily("genesis", "execute_seal"), "turn a draft into a genesis; all get the same bytes")
+    seal.epilog = "example: flobc genesis seal chain.json --dir chain"
+    add_option(seal, seal, "--dir", metavar="DIR", required=True, help="where genesis and first model are written")
+    show = group.add("show", lazily("genesis", "execute_show"), "show what a chain begins with, to compare it")
+    show.epilog = "example: flobc genesis show chain"
+    add_option(show, show, "--key", metavar="FILE", help="also say which member this secret key belongs to")
+    for command, what in ((add, "the draft"), (seal, "the draft"), (show, "a chain's directory, genesis, or a draft")):
+        command.add_argument("file", metavar="FILE", help=what)
+    for command in (new, add, seal, show):
+        add_output_options(command)
 
 
 def add_looks(commands: Commands) -> None:
