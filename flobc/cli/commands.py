@@ -53,6 +53,7 @@ def build_parser() -> CommandParser:
     add_run(commands)
     add_system(commands)
     add_genesis(commands)
+    add_joining(commands)
     add_looks(commands)
     add_verify(commands)
     add_export(commands)
@@ -130,6 +131,30 @@ def add_genesis(commands: Commands) -> None:
     for command, what in ((add, "the draft"), (seal, "the draft"), (show, "a chain's directory, genesis, or a draft")):
         command.add_argument("file", metavar="FILE", help=what)
     for command in (new, add, seal, show):
+        add_output_options(command)
+
+
+def add_joining(commands: Commands) -> None:
+    """Add ``flobc invite`` and ``flobc join``."""
+    invite = commands.add("invite", lazily("joining", "execute_invite"), "sign an invitation for new trainers")
+    invite.epilog = "example: flobc invite --genesis chain --key operator --until-height 500 --out for-clinic.json"
+    add_option(invite, invite, "--max-joins", metavar="N", default="1", help="how many may join by it; 1 unless given")
+    add_option(
+        invite, invite, "--until-height", metavar="H", required=True, help="good while the chain is below this height"
+    )
+    add_option(invite, invite, "--out", metavar="FILE", required=True, help="where it is written, secret included")
+    join = commands.add("join", lazily("joining", "execute_join"), "ask a running chain to let a trainer in")
+    join.epilog = "example: flobc join --genesis chain --invitation for-clinic.json --key trainer --kafka kafka:9092"
+    add_option(join, join, "--invitation", metavar="FILE", help="what flobc invite wrote; an open chain needs none")
+    add_option(join, join, "--kafka", metavar="ADDRESS", required=True, help="Kafka's address, HOST:PORT")
+    add_option(join, join, "--wait", action="store_true", help="return when a block has the trainer; needs --ledger")
+    add_option(join, join, "--ledger", metavar="ADDRESS", help="gRPC addresses of ledgers, HOST:PORT,HOST:PORT")
+    add_option(join, join, "--timeout", metavar="SECONDS", default="600", help="how long to wait; 600 unless given")
+    for command, whose in ((invite, "the operator's"), (join, "the trainer's")):
+        add_option(
+            command, command, "--genesis", metavar="PATH", required=True, help="the chain's genesis or directory"
+        )
+        add_option(command, command, "--key", metavar="FILE", required=True, help=f"{whose} secret key")
         add_output_options(command)
 
 
