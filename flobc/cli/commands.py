@@ -54,6 +54,7 @@ def build_parser() -> CommandParser:
     add_system(commands)
     add_genesis(commands)
     add_joining(commands)
+    add_ledger(commands)
     add_looks(commands)
     add_verify(commands)
     add_export(commands)
@@ -156,6 +157,23 @@ def add_joining(commands: Commands) -> None:
         )
         add_option(command, command, "--key", metavar="FILE", required=True, help=f"{whose} secret key")
         add_output_options(command)
+
+
+def add_ledger(commands: Commands) -> None:
+    """Add ``flobc ledger rebuild``."""
+    group = add_commands(commands.add("ledger", None, "look after a ledger's store"), "what")
+    rebuild = group.add("rebuild", lazily("ledger", "execute_rebuild"), "write a ledger's store in Redis again")
+    rebuild.epilog = "example: flobc ledger rebuild --from ledger-1:7100 --genesis chain --redis redis:6379"
+    for flag, metavar, about in (
+        ("--from", "PATH|ADDRESS", "an export, a run's or system's directory, or another ledger (HOST:PORT)"),
+        ("--kafka", "ADDRESS", "instead of --from: the chain's log in Kafka; needs --validators"),
+        ("--validators", "ADDRESSES", "validators that serve models, HOST:PORT,HOST:PORT"),
+        ("--genesis", "PATH", "the chain's genesis or directory; a chain at rest has its own"),
+    ):
+        add_option(rebuild, rebuild, flag, metavar=metavar, dest=flag.strip("-") + "_given", help=about)
+    add_option(rebuild, rebuild, "--redis", metavar="ADDRESS", required=True, help="where the store is, HOST:PORT")
+    add_option(rebuild, rebuild, "--wipe", action="store_true", help="forget first what is there of this chain")
+    add_output_options(rebuild)
 
 
 def add_looks(commands: Commands) -> None:

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 
 from flobc.adapters.grpc import BlobClient, LedgerServer
 from flobc.adapters.kafka import KafkaSettings
-from flobc.adapters.redis import RedisBlocks, RedisModels, RedisSettings, RedisStates, check_server, connect
+from flobc.adapters.redis import (
+    RedisBlocks,
+    RedisClient,
+    RedisModels,
+    RedisSettings,
+    RedisStates,
+    check_server,
+    connect,
+)
 from flobc.composition.services.models import Fetch
 from flobc.composition.services.parts import Loop, Topics, load_genesis_file, open_topics
 from flobc.composition.services.settings import LedgerSettings, split_addresses
@@ -45,8 +53,18 @@ class LedgerStores:
 
 def open_stores(address: str, genesis: Genesis) -> LedgerStores:
     """Return the chain's stores in Redis. **Raises** TransientError while it is away, UsageError when it forgets."""
-    client = connect(RedisSettings.from_url(address, f"flobc:{get_chain_id(genesis).hex()[:16]}"))
+    client = connect(RedisSettings.from_url(address, get_prefix(genesis)))
     check_server(client)
+    return build_stores(client, genesis)
+
+
+def get_prefix(genesis: Genesis) -> str:
+    """Return what stands before every key of the chain in Redis."""
+    return f"flobc:{get_chain_id(genesis).hex()[:16]}"
+
+
+def build_stores(client: RedisClient, genesis: Genesis) -> LedgerStores:
+    """Return the chain's stores behind a client whose keys are this chain's alone."""
     return LedgerStores(
         RedisBlocks(client, build_initial_state(genesis).head_digest),
         RedisStates(client),
