@@ -55,6 +55,7 @@ def build_parser() -> CommandParser:
     add_genesis(commands)
     add_joining(commands)
     add_ledger(commands)
+    add_doctor(commands)
     add_looks(commands)
     add_verify(commands)
     add_export(commands)
@@ -174,6 +175,21 @@ def add_ledger(commands: Commands) -> None:
     add_option(rebuild, rebuild, "--redis", metavar="ADDRESS", required=True, help="where the store is, HOST:PORT")
     add_option(rebuild, rebuild, "--wipe", action="store_true", help="forget first what is there of this chain")
     add_output_options(rebuild)
+
+
+def add_doctor(commands: Commands) -> None:
+    """Add ``flobc doctor``."""
+    doctor = commands.add("doctor", lazily("doctor"), "say what is wrong with a chain's servers and how to mend it")
+    doctor.epilog = "example: flobc doctor --kafka kafka:9092 --redis redis:6379 --genesis chain"
+    for flag, metavar, about in (
+        ("--dir", "DIR", "what flobc up or flobc genesis made: all that it names is looked at"),
+        ("--kafka", "ADDRESS", "Kafka's address, HOST:PORT"),
+        ("--redis", "ADDRESS", "Redis's address, HOST:PORT"),
+        ("--ledgers", "ADDRESSES", "gRPC addresses of ledgers, HOST:PORT,HOST:PORT"),
+        ("--genesis", "PATH", "the chain's genesis or directory, to know its topics and validators"),
+    ):
+        add_option(doctor, doctor, flag, metavar=metavar, help=about)
+    add_output_options(doctor)
 
 
 def add_looks(commands: Commands) -> None:
