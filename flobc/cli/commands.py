@@ -53,6 +53,9 @@ def build_parser() -> CommandParser:
     add_run(commands)
     add_system(commands)
     add_genesis(commands)
+    add_joining(commands)
+    add_ledger(commands)
+    add_doctor(commands)
     add_looks(commands)
     add_verify(commands)
     add_export(commands)
@@ -104,13 +107,89 @@ def add_system(commands: Commands) -> None:
 
 
 def add_genesis(commands: Commands) -> None:
-    """Add ``flobc genesis new``."""
-    group = add_commands(commands.add("genesis", None, "make what a chain begins with"), "what")
-    new = group.add("new", execute_genesis, "write keys, genesis and first model of a new chain, and start nothing")
-    new.usage = "flobc genesis new --dir DIR [OPTIONS]"
+    """Add ``flobc genesis new``, ``add``, ``seal`` and ``show``."""
+    group = add_commands(commands.add("genesis", None, "make what a chain begins with, alone or among parties"), "what")
+    new = group.add("new", execute_genesis, "write a new chain's beginning, or a draft of it; start nothing")
+    new.usage = "flobc genesis new (--dir DIR | --draft FILE) [OPTIONS]"
+    new.epilog = "example: flobc genesis new --draft chain.json --task digits --admission invite"
     add_run_options(new)
-    add_option(new, new, "--dir", metavar="DIR", required=True, help="where the chain's files are written")
-    add_output_options(new)
+    add_option(new, new, "--admission", metavar="allowlist|invite|open", help="who may train; allowlist unless given")
+    add_option(new, new, "--operator", metavar="KEY", help="public key that signs invitations")
+    add_option(new, new, "--max-trainers", metavar="N", help="how many trainers the chain takes at most")
+    add_option(new, new, "--dir", metavar="DIR", help="write genesis, first model and every node's key here")
+    add_option(new, new, "--draft", metavar="FILE", help="write a draft to which each party adds its public keys")
+    add = group.add("add", lazily("genesis", "execute_add"), "add public keys to a draft")
+    add.epilog = "example: flobc genesis add chain.json --validator validator.pub --trainer trainer.pub"
+    for role in ("validator", "trainer", "operator"):
+        add_option(
+            add, add, f"--{role}", metavar="KEY", action="append", help=f"a {role}'s public key: hex, or a file with it"
+        )
+    seal = group.add("seal", lazily("genesis", "execute_seal"), "turn a draft into a genesis; all get the same bytes")
+    seal.epilog = "example: flobc genesis seal chain.json --dir chain"
+    add_option(seal, seal, "--dir", metavar="DIR", required=True, help="where genesis and first model are written")
+    show = group.add("show", lazily("genesis", "execute_show"), "show what a chain begins with, to compare it")
+    show.epilog = "example: flobc genesis show chain"
+    add_option(show, show, "--key", metavar="FILE", help="also say which member this secret key belongs to")
+    for command, what in ((add, "the draft"), (seal, "the draft"), (show, "a chain's directory, genesis, or a draft")):
+        command.add_argument("file", metavar="FILE", help=what)
+    for command in (new, add, seal, show):
+        add_output_options(command)
+
+
+def add_joining(commands: Commands) -> None:
+    """Add ``flobc invite`` and ``flobc join``."""
+    invite = commands.add("invite", lazily("joining", "execute_invite"), "sign an invitation for new trainers")
+    invite.epilog = "example: flobc invite --genesis chain --key operator --until-height 500 --out for-clinic.json"
+    add_option(invite, invite, "--max-joins", metavar="N", default="1", help="how many may join by it; 1 unless given")
+    add_option(
+        invite, invite, "--until-height", metavar="H", required=True, help="good while the chain is below this height"
+    )
+    add_option(invite, invite, "--out", metavar="FILE", required=True, help="where it is written, secret included")
+    join = commands.add("join", lazily("joining", "execute_join"), "ask a running chain to let a trainer in")
+    join.epilog = "example: flobc join --genesis chain --invitation for-clinic.json --key trainer --kafka kafka:9092"
+    add_option(join, join, "--invitation", metavar="FILE", help="what flobc invite wrote; an open chain needs none")
+    add_option(join, join, "--kafka", metavar="ADDRESS", required=True, help="Kafka's address, HOST:PORT")
+    add_option(join, join, "--wait", action="store_true", help="return when a block has the trainer; needs --ledger")
+    add_option(join, join, "--ledger", metavar="ADDRESS", help="gRPC addresses of ledgers, HOST:PORT,HOST:PORT")
+    add_option(join, join, "--timeout", metavar="SECONDS", default="600", help="how long to wait; 600 unless given")
+    for command, whose in ((invite, "the operator's"), (join, "the trainer's")):
+        add_option(
+            command, command, "--genesis", metavar="PATH", required=True, help="the chain's genesis or directory"
+        )
+        add_option(command, command, "--key", metavar="FILE", required=True, help=f"{whose} secret key")
+        add_output_options(command)
+
+
+def add_ledger(commands: Commands) -> None:
+    """Add ``flobc ledger rebuild``."""
+    group = add_commands(commands.add("ledger", None, "look after a ledger's store"), "what")
+    rebuild = group.add("rebuild", lazily("ledger", "execute_rebuild"), "write a ledger's store in Redis again")
+    rebuild.epilog = "example: flobc ledger rebuild --from ledger-1:7100 --genesis chain --redis redis:6379"
+    for flag, metavar, about in (
+        ("--from", "PATH|ADDRESS", "an export, a run's or system's directory, or another ledger (HOST:PORT)"),
+        ("--kafka", "ADDRESS", "instead of --from: the chain's log in Kafka; needs --validators"),
+        ("--validators", "ADDRESSES", "validators that serve models, HOST:PORT,HOST:PORT"),
+        ("--genesis", "PATH", "the chain's genesis or directory; a chain at rest has its own"),
+    ):
+        add_option(rebuild, rebuild, flag, metavar=metavar, dest=flag.strip("-") + "_given", help=about)
+    add_option(rebuild, rebuild, "--redis", metavar="ADDRESS", required=True, help="where the store is, HOST:PORT")
+    add_option(rebuild, rebuild, "--wipe", action="store_true", help="forget first what is there of this chain")
+    add_output_options(rebuild)
+
+
+def add_doctor(commands: Commands) -> None:
+    """Add ``flobc doctor``."""
+    doctor = commands.add("doctor", lazily("doctor"), "say what is wrong with a chain's servers and how to mend it")
+    doctor.epilog = "example: flobc doctor --kafka kafka:9092 --redis redis:6379 --genesis chain"
+    for flag, metavar, about in (
+        ("--dir", "DIR", "what flobc up or flobc genesis made: all that it names is looked at"),
+        ("--kafka", "ADDRESS", "Kafka's address, HOST:PORT"),
+        ("--redis", "ADDRESS", "Redis's address, HOST:PORT"),
+        ("--ledgers", "ADDRESSES", "gRPC addresses of ledgers, HOST:PORT,HOST:PORT"),
+        ("--genesis", "PATH", "the chain's genesis or directory, to know its topics and validators"),
+    ):
+        add_option(doctor, doctor, flag, metavar=metavar, help=about)
+    add_output_options(doctor)
 
 
 def add_looks(commands: Commands) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +71,20 @@ def build_federation(
     **Raises** UsageError for params no chain can live with.
     """
     trainers, validators = keys or derive_identities(settings)
+    genesis, initial = build_genesis(
+        settings, task, [key.public_key for key in trainers], [key.public_key for key in validators]
+    )
+    training = build_train_settings(task.default_settings, settings.training)
+    return Federation(task, training, genesis, initial, trainers, validators)
+
+
+def build_genesis(
+    settings: RunSettings, task: Task, trainers: Iterable[bytes], validators: Iterable[bytes]
+) -> tuple[Genesis, NDArray[np.int32]]:
+    """Return block 0 for these public keys, and the first model. **Raises** UsageError for settings none can train by.
+
+    **Shapes**: (D,).
+    """
     training = build_train_settings(task.default_settings, settings.training)
     spec = build_model_spec(task.model_info(), settings.chunk_size)
     initial = build_grid(spec).quantise_model(task.initial_vector(derive_seed(settings.seed, "model")))
@@ -81,11 +96,11 @@ def build_federation(
         salt=hashlib.sha256(f"flobc/1/run/{settings.seed}".encode()).digest(),
         model=spec,
         initial_model=compute_model_digest(initial, settings.chunk_size),
-        validators=tuple(sorted(identity.public_key for identity in validators)),
-        trainers=tuple(sorted(identity.public_key for identity in trainers)),
+        validators=tuple(sorted(validators)),
+        trainers=tuple(sorted(trainers)),
         params=settings.params,
     )
-    return Federation(task, training, genesis, initial, trainers, validators)
+    return genesis, initial
 
 
 def load_training_shard(task: Task, place: ShardPlace) -> Examples:

@@ -25,12 +25,14 @@ class LightFollower:
     """Follows one ledger on a thread of its own; ``state`` changes on the scheduler's loop alone.
 
     Every header must be certified by a quorum of the genesis validators, and the core state must hash to what
-    the header commits to. ``on_block`` is called with the state after each block.
+    the header commits to. ``on_block`` is called with the state after each block, ``on_publish`` with what the
+    trainer has to say: it may not write to the log, and validators take its request to join from the updates topic.
     """
 
     def __init__(self, genesis: Genesis, ledger: LedgerPeer, scheduler: Scheduler) -> None:
         self.state = build_initial_state(genesis)
         self.on_block: Callable[[ChainState], None] = lambda _: None
+        self.on_publish: Callable[[bytes], None] = lambda _: None
         self._ledger = ledger
         self._scheduler = scheduler
         self._client = LightClient(genesis)
@@ -61,8 +63,9 @@ class LightFollower:
         return False
 
     def publish(self, record: bytes) -> bool:
-        """A trainer may not write to the log: it asks to join on the updates topic."""
-        raise NotImplementedError("trainers do not write to the log")
+        """Hand a request to join to ``on_publish``; the state moves with a later block, so this returns False."""
+        self.on_publish(record)
+        return False
 
     def _run(self) -> None:
         while not self._stopping.is_set():

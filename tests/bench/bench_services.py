@@ -17,13 +17,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from flobc.adapters.grpc import LedgerClient
 from flobc.cli.main import main as flobc
 from flobc.composition.local.plan import list_processes, load_plan
-from tests.bench.processes import Usage, count_bytes, measure_usage, subtract_bytes
+from tests.bench.processes import count_bytes, measure_usage, subtract_bytes
 from tests.bench.stages import Stages, read_stages
 
 TRAINERS = 10

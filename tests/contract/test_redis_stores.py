@@ -238,3 +238,16 @@ def test_chains_share_a_server(redis_address: str, redis_client: RedisClient) ->
     RedisModels(other, CHUNK_SIZE).keep_only(frozenset())
     assert RedisBlocks(other, GENESIS_HEAD).height == 0
     assert RedisModels(redis_client, CHUNK_SIZE).get(name_model(model)) is not None
+
+
+def test_forgetting_all_of_a_chain_leaves_the_others(redis_client: RedisClient, redis_address: str) -> None:
+    other = connect(RedisSettings.from_url(redis_address, f"{redis_client.prefix}-other"))
+    count = 2_500
+    for client in (redis_client, other):
+        client.write_together([("SET", client.key("state", number), b"x") for number in range(count)])
+    assert redis_client.forget_all() == count
+    assert list_keys(redis_client) == []
+    assert len(list_keys(other)) == count
+    assert redis_client.forget_all() == 0
+    assert other.forget_all() == count
+    other.close()

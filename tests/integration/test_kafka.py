@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from kafka.admin import ConfigResource, KafkaAdminClient
 
-from flobc.adapters.kafka import KafkaSettings, KafkaTopic, ensure_topic
+from flobc.adapters.kafka import KafkaSettings, KafkaTopic, check_topic, ensure_topic, get_version
 from flobc.composition.local.kafka import LocalKafka, start_kafka
 from flobc.composition.local.process import find_free_port, is_port_open
 from flobc.errors import TransientError, UsageError
@@ -219,6 +219,17 @@ def test_a_topic_is_made_once_with_what_it_needs(kafka_address: str, name: str) 
     expected = {"cleanup.policy": "delete", "retention.ms": "86400000", "retention.bytes": "-1"}
     assert {key: found[key]["value"] for key in expected} == expected
     ensure_topic(settings, name, 4, 3_600)  # kept for longer than asked: nothing is lost
+
+
+def test_looking_at_a_topic_makes_none(kafka_address: str, name: str) -> None:
+    settings = KafkaSettings(kafka_address)
+    assert not check_topic(settings, name, 1, None)
+    assert not check_topic(settings, name, 1, None), "it was made by looking at it"
+    ensure_topic(settings, name, 1, None)
+    assert check_topic(settings, name, 1, None)
+    with pytest.raises(UsageError, match="has 1 partitions, expected 2"):
+        check_topic(settings, name, 2, None)
+    assert tuple(map(int, get_version(settings).split("."))) >= (3, 0)
 
 
 def test_many_services_may_make_a_topic_at_once(kafka_address: str, name: str) -> None:

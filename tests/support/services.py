@@ -34,6 +34,8 @@ from flobc.composition.settings import RunSettings, build_train_settings
 from flobc.learning.tasks import get_task
 from flobc.protocol.chain.block import Block
 from flobc.protocol.consensus.state import build_initial_state
+from flobc.protocol.identity import Identity
+from flobc.protocol.messages import Join
 from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine
 from flobc.runtime.light_follower import LightFollower
@@ -161,10 +163,11 @@ class ServiceWorld:
 
         self.others.append(Service(build))
 
-    def start_trainer(self, index: int) -> None:
+    def start_trainer(self, index: int, newcomer: Identity | None = None, join: Join | None = None) -> None:
+        """Start a trainer of the genesis, or one that asks to join and learns on that one's shard."""
         ledger = MemoryLedgerPeer(self.genesis, self.blocks, self.states, self.models)
-        spool = FilePayloads(self.directory / f"spool-{index}")
-        (self.directory / f"spool-{index}").mkdir(exist_ok=True)
+        spool = FilePayloads(self.directory / f"spool-{index}{'-joined' if newcomer else ''}")
+        (self.directory / f"spool-{index}{'-joined' if newcomer else ''}").mkdir(exist_ok=True)
 
         def build(loop: Loop) -> Callable[[], None]:
             models = FetchedModels(RecentModels(), ledger.get_model, loop.stopping)
@@ -174,7 +177,7 @@ class ServiceWorld:
             service.attach(
                 TrainerParts(
                     index=index,
-                    identity=self.federation.trainers[index],
+                    identity=newcomer or self.federation.trainers[index],
                     shard=self.shards.trainers[index],
                     settings=training,
                     seed=derive_seed(self.settings.seed, "node", index),
@@ -183,10 +186,11 @@ class ServiceWorld:
                     scheduler=loop.scheduler,
                     durations=Durations(self.settings.seed),
                     publish=service.publish,
-                )
+                ),
+                join,
             )
             follower.start()
-            self.followers[index] = follower
+            self.followers[index if newcomer is None else len(self.shards.trainers)] = follower
 
             def stop() -> None:
                 ledger.close()

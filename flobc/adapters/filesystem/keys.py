@@ -21,22 +21,33 @@ def create_key_file(path: Path) -> Identity:
     **Raises** UsageError when something is there already, DataError when the file cannot be written.
     """
     seed = secrets.token_bytes(SEED_BYTES)
+    create_private_file(path, "key", f"{_PREFIX}{seed.hex()}\n")
+    return Identity.from_seed(seed)
+
+
+def create_private_file(path: Path, what: str, text: str) -> None:
+    """Write ``text`` to a new file of mode 0600; ``what`` names it in messages.
+
+    **Raises** UsageError when something is there already, DataError when the file cannot be written.
+    """
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _OWNER_ONLY)
     except FileExistsError as error:
-        raise UsageError(f"{path} exists already and a key is never overwritten; choose another file.") from error
+        article = "an" if what[0] in "aeiou" else "a"
+        raise UsageError(
+            f"{path} exists already and {article} {what} is never overwritten; choose another file."
+        ) from error
     except OSError as error:
-        raise DataError(f"Cannot write the key file {path}: {error.strerror}; choose another place.") from error
+        raise DataError(f"Cannot write the {what} file {path}: {error.strerror}; choose another place.") from error
     try:
         with os.fdopen(handle, "w", encoding="ascii") as file:
             os.fchmod(file.fileno(), _OWNER_ONLY)  # whatever the umask took away
-            file.write(f"{_PREFIX}{seed.hex()}\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise DataError(f"Cannot write the key file {path}: {error.strerror}; is the disk full?") from error
-    return Identity.from_seed(seed)
+        raise DataError(f"Cannot write the {what} file {path}: {error.strerror}; is the disk full?") from error
 
 
 def load_key_file(path: Path) -> Identity:

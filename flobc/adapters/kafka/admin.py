@@ -55,6 +55,41 @@ def ensure_topic(
         admin.close()
 
 
+def check_topic(
+    settings: KafkaSettings,
+    name: str,
+    partitions: int,
+    retention_s: float | None,
+    max_record_bytes: int = MAX_RECORD_BYTES,
+    replicas: int | None = None,
+) -> bool:
+    """Check a topic as ``ensure_topic`` does, and make none: return whether it is there.
+
+    **Raises** UsageError for one that lacks something, TransientError when Kafka does not answer.
+    """
+    admin = open_client(KafkaAdminClient, settings)
+    try:
+        with in_our_words(settings, f"check the topic {name}"):
+            is_there = _count_partitions(admin, name) > 0
+            if is_there:
+                requirements = _build_requirements(retention_s, max_record_bytes)
+                _check(admin, settings, name, partitions, requirements, replicas)
+            return is_there
+    finally:
+        admin.close()
+
+
+def get_version(settings: KafkaSettings) -> str:
+    """Return the oldest release of Kafka whose requests the server understands all. **Raises** TransientError."""
+    admin = open_client(KafkaAdminClient, settings)
+    try:
+        with in_our_words(settings, "ask for the version"):
+            first = admin.describe_cluster()["brokers"][0]["broker_id"]
+            return ".".join(map(str, admin.get_broker_version_data(first).broker_version))
+    finally:
+        admin.close()
+
+
 def _build_requirements(retention_s: float | None, max_record_bytes: int) -> list[_Requirement]:
     retention_ms = -1 if retention_s is None else to_ms(retention_s)
     message_bytes = max(_STOCK_MESSAGE_BYTES, max_record_bytes + RECORD_OVERHEAD_BYTES)
@@ -84,6 +119,17 @@ def _ensure(
         with contextlib.suppress(TopicAlreadyExistsError):
             admin.create_topics({name: options}, timeout_ms=to_ms(settings.request_timeout_s))
     admin.wait_for_topics([name], timeout_ms=to_ms(settings.request_timeout_s))
+    _check(admin, settings, name, partitions, requirements, replicas)
+
+
+def _check(
+    admin: KafkaAdminClient,
+    settings: KafkaSettings,
+    name: str,
+    partitions: int,
+    requirements: list[_Requirement],
+    replicas: int | None,
+) -> None:
     held = admin.describe_topics([name])[0]["partitions"]
     if len(held) != partitions:
         raise UsageError(

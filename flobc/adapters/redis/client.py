@@ -15,6 +15,7 @@ from flobc.errors import TransientError, UsageError
 
 RETRY_DELAY_S = 1.0
 _READ_SIZE_BYTES = 1 << 18
+_SCANNED_KEYS = 1_000
 _OLDEST_VERSION = (6, 2)
 
 
@@ -77,6 +78,17 @@ class RedisClient:
         """Return what the server says about itself (INFO)."""
         with self._translating():
             return dict(self._redis.info())
+
+    def forget_all(self) -> int:
+        """Forget every key under the prefix and return how many there were."""
+        count, cursor = 0, "0"
+        while True:
+            cursor, keys = self.call("SCAN", cursor, "MATCH", self.key("*"), "COUNT", _SCANNED_KEYS)
+            if keys:
+                self.call("UNLINK", *keys)
+                count += len(keys)
+            if int(cursor) == 0:
+                return count
 
     def close(self) -> None:
         """Let go of all connections."""

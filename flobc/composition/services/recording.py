@@ -46,7 +46,12 @@ def build_stores(client: RedisClient, genesis: Genesis) -> LedgerStores:
 
 def open_redis(address: str, genesis: Genesis) -> RedisClient:
     """Return a client for this chain's keys; it connects with its first call."""
-    return connect(RedisSettings.from_url(address, f"flobc:{get_chain_id(genesis).hex()[:16]}"))
+    return connect(RedisSettings.from_url(address, get_prefix(genesis)))
+
+
+def get_prefix(genesis: Genesis) -> str:
+    """Return what stands before every key of the chain in Redis."""
+    return f"flobc:{get_chain_id(genesis).hex()[:16]}"
 
 
 @dataclass(frozen=True)

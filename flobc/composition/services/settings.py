@@ -48,6 +48,7 @@ class TrainerSettings(LearnerSettings):
     """A trainer's settings."""
 
     ledgers: str = Field(description="gRPC addresses of ledgers, HOST:PORT,HOST:PORT")
+    invitation: Path | None = Field(default=None, description="file with the invitation to join by (flobc invite)")
 
 
 class ValidatorSettings(LearnerSettings):

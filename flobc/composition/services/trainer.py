@@ -11,6 +11,7 @@ from flobc.adapters.grpc import LedgerClient
 from flobc.adapters.kafka import KafkaSettings
 from flobc.adapters.memory import MemoryPayloads
 from flobc.composition.genesis import load_training_shard
+from flobc.composition.organisations.invitations import find_join
 from flobc.composition.services.models import FetchedModels, RecentModels
 from flobc.composition.services.parts import Loop, Topics, load_genesis_file, open_topics
 from flobc.composition.services.settings import TrainerSettings, split_addresses
@@ -19,7 +20,7 @@ from flobc.errors import TransientError
 from flobc.learning.tasks import get_task
 from flobc.ports.payloads import Payload
 from flobc.protocol.consensus.state import ChainState
-from flobc.protocol.messages import UpdateHeader, compute_update_id
+from flobc.protocol.messages import Join, UpdateHeader, compute_update_id
 from flobc.protocol.sync.policies import is_base_allowed
 from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine
@@ -31,6 +32,8 @@ from flobc.runtime.transfer import build_records
 STOP_S = 5.0
 ACKNOWLEDGED_S = 60.0
 RETRY_MS = 2_000
+REJOIN_MS = 5_000
+"""After how long a request to join is made again: validators pass on one at a time, and one may get lost."""
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +42,7 @@ def run_trainer(settings: TrainerSettings, loop: Loop) -> None:
     """Be a trainer until the loop is stopped. **Raises** FlobcError when going on makes no sense."""
     genesis = load_genesis_file(settings.genesis)
     identity = load_key_file(settings.key)
+    join = find_join(genesis, identity, settings.invitation)
     task = get_task(genesis.task)
     shard = load_training_shard(task, settings.get_place())
     ledger = LedgerClient(split_addresses(settings.ledgers))
@@ -67,7 +71,8 @@ def run_trainer(settings: TrainerSettings, loop: Loop) -> None:
             scheduler=loop.scheduler,
             durations=Durations(settings.seed),
             publish=service.publish,
-        )
+        ),
+        join,
     )
     try:
         follower.start()
@@ -87,14 +92,17 @@ class TrainerService:
         self._follower = follower
         self._loop = loop
         follower.on_block = self._on_block
+        follower.on_publish = self._ask_to_join
+        self._is_asking = False
 
-    def attach(self, parts: TrainerParts) -> None:
+    def attach(self, parts: TrainerParts, join: Join | None = None) -> None:
         """Make the node, and tell it what it signed before a restart, so that it never signs it twice (ROUND-2).
 
         What the spool holds is sent again: whether it arrived before the restart is not known, and equal records
         do no harm.
         """
-        self._node = TrainerNode(parts)
+        self._key = parts.identity.public_key
+        self._node = TrainerNode(parts, join)
         for header in self._spool.list_headers():
             self._node.on_own_header(header)
             payload = self._spool.get(compute_update_id(header))
@@ -130,6 +138,26 @@ class TrainerService:
                 self._loop.scheduler.call_later(RETRY_MS, lambda: self._send(payload))
 
         self._loop.scheduler.submit("send", send, 0, finish)
+
+    def _ask_to_join(self, record: bytes) -> None:
+        """Publish a request to join, and again while no block has the trainer."""
+        if self._is_asking:
+            return
+        self._is_asking = True
+
+        def send() -> None:
+            try:
+                self._topics.updates.append(self._key, record).result(ACKNOWLEDGED_S)
+                logger.info("asked to join")
+            except (TransientError, TimeoutError) as error:
+                logger.warning("the request to join was not taken and is made again: %s", error)
+
+        def ask_again() -> None:
+            self._is_asking = False
+            if self._key not in self._follower.state.core.trainers:
+                self._ask_to_join(record)
+
+        self._loop.scheduler.submit("send", send, 0, lambda _: self._loop.scheduler.call_later(REJOIN_MS, ask_again))
 
     def _is_of_use(self, header: UpdateHeader) -> bool:
         """Whether an update may still be decided; its base may be ahead of a follower that has not caught up."""

@@ -1,0 +1,1 @@
+"""Several parties, one chain: drafts of a genesis, invitations, and requests to join."""
