@@ -8,6 +8,7 @@ time, the memory and the bytes go.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import shutil
@@ -100,7 +101,7 @@ def measure(root: Path, rounds: int) -> Rounds:
     times = follow(root, first, rounds)
     after, bytes_after = measure_usage(list_processes(root)), count_bytes(root)
     return Rounds(
-        [later - earlier for earlier, later in zip(times, times[1:], strict=False)],
+        [later - earlier for earlier, later in itertools.pairwise(times)],
         {role: (after[role].cpu_s - before[role].cpu_s) / (rounds + 1) for role in before},
         {role: usage.rss_mib for role, usage in after.items()},
         {path: size / (rounds + 1) for path, size in subtract_bytes(bytes_after, bytes_before).items()},

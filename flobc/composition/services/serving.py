@@ -103,10 +103,14 @@ def _end(program: str, loop: Loop) -> None:
 
 
 def set_up_logging(level: str) -> None:
-    """Write the log as JSON lines to stderr; the clients' own chatter only from WARNING on."""
+    """Write the log as JSON lines to stderr; the libraries' own chatter only from WARNING on.
+
+    Kafka's client is silent: while a broker is away it says so many times a second, and we say it ourselves.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     if level not in logging.getLevelNamesMapping():
         raise UsageError(f"FLOBC_LOG_LEVEL {level!r} is no level; choose DEBUG, INFO, WARNING or ERROR.")
     logger.setLevel(level)
