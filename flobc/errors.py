@@ -7,6 +7,7 @@
     ├── LocalProtocolError      we broke a rule: stop loudly before anything is published
     ├── PayloadFault            an update's payload breaks an objective rule: vote the fault
     ├── TransientError          the world is not ready: retry after ``delay_s``
+    ├── NotHeld                 this node has not, or no longer, what it is asked about: ask another one
     ├── UsageError              the person asked for something impossible: say it, exit 2
     │   └── DataError           a file or data set is missing or not what it should be
     └── VerificationError       a chain does not hold: names height and rule, exit 3
@@ -55,6 +56,10 @@ class TransientError(FlobcError):
     def __init__(self, message: str, delay_s: float) -> None:
         super().__init__(message)
         self.delay_s = delay_s
+
+
+class NotHeld(FlobcError):
+    """This node has not, or no longer, what it is asked about."""
 
 
 class UsageError(FlobcError):

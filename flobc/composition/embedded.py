@@ -29,9 +29,9 @@ from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine, ModelView
 from flobc.runtime.follower import ChainFollower
 from flobc.runtime.ledger_node import LedgerNode
+from flobc.runtime.local_scorer import LocalScorer
 from flobc.runtime.memory import keep_freed_memory
 from flobc.runtime.scheduling import VirtualScheduler, WallScheduler
-from flobc.runtime.scorer import LocalScorer
 from flobc.runtime.seeds import derive_seed
 from flobc.runtime.trainer_node import TrainerNode, TrainerParts
 from flobc.runtime.validator_node import ValidatorNode, ValidatorParts

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flobc.composition.settings import RunSettings, build_train_settings, encode_train_settings
-from flobc.learning.layout import build_grid, build_model_spec, compute_model_digest
+from flobc.learning.layout import build_grid, build_model_spec
+from flobc.learning.model_digest import compute_model_digest
 from flobc.learning.shards import parse_scheme, split_examples
 from flobc.learning.task import DataSource, Examples, Splits, Task, TrainSettings
 from flobc.protocol.identity import Identity

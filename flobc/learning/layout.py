@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numpy.typing import NDArray
-
 from flobc.learning.task import ModelInfo, TensorInfo
 from flobc.numerics.fixed_point import INT32_MAX, INT32_MIN, Grid, Segment
-from flobc.numerics.parallel import for_each
-from flobc.protocol.merkle import leaf_hash, root_of_hashes
 from flobc.protocol.params import ModelSpec, TensorSpec
 
 
@@ -57,13 +52,3 @@ def build_grid(spec: ModelSpec) -> Grid:
             if stop > start
         )
     )
-
-
-def compute_model_digest(model: NDArray[np.int32], chunk_size: int) -> bytes:
-    """Return the model's Merkle root over its chunks as little-endian int32 bytes (AGG).
-
-    **Shapes**: model (D,), int32.
-    """
-    data = np.ascontiguousarray(model, dtype="<i4").data.cast("B")
-    width = 4 * chunk_size
-    return root_of_hashes(for_each(range(0, len(data), width), lambda start: leaf_hash(data[start : start + width])))

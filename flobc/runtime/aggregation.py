@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flobc.errors import LocalProtocolError, PayloadFault
-from flobc.learning.layout import build_grid, compute_model_digest
+from flobc.learning.layout import build_grid
+from flobc.learning.model_digest import compute_model_digest
 from flobc.numerics.codecs import decode_update
 from flobc.numerics.rules import RuleSpec, apply_rule
 from flobc.ports.payloads import Payload

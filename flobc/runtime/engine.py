@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flobc.errors import FlobcError
+from flobc.errors import NotHeld
 from flobc.learning.task import Evaluation, Examples, Task, TrainSettings
 from flobc.numerics.codecs import EncodedUpdate, chunk_bounds, encode_update, get_codec
 from flobc.numerics.parallel import spread
@@ -32,10 +32,6 @@ Model = NDArray[np.int32]
 
 CACHE_BYTES = 512 * 1024 * 1024
 """What the memos of decoded updates and of candidates hold each unless told otherwise; beyond it they decode again."""
-
-
-class NotHeld(FlobcError):
-    """This node has not, or no longer, what it is asked about."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flobc.errors import PayloadFault
+from flobc.errors import NotHeld, PayloadFault
 from flobc.learning.attacks import Attack
 from flobc.learning.task import Examples, TrainSettings
 from flobc.ports.payloads import Payload
@@ -20,7 +20,7 @@ from flobc.protocol.roles import trainer as rules
 from flobc.protocol.roles.duties import Publish, Train
 from flobc.protocol.sync.policies import is_base_allowed, is_k_allowed
 from flobc.runtime.durations import Durations
-from flobc.runtime.engine import LearningEngine, ModelView, NotHeld
+from flobc.runtime.engine import LearningEngine, ModelView
 from flobc.runtime.follower import Follower
 from flobc.runtime.seeds import derive_seed
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from flobc.errors import FlobcError, TransientError
+from flobc.errors import FlobcError, NotHeld, TransientError
 from flobc.ports.scheduler import Scheduler
 from flobc.ports.seals import SealStore
 from flobc.protocol.consensus.state import ChainState
@@ -35,7 +35,6 @@ from flobc.protocol.roles.duties import (
     ScoreUpdate,
 )
 from flobc.runtime.durations import Durations
-from flobc.runtime.engine import NotHeld
 from flobc.runtime.follower import Follower
 from flobc.runtime.scorer import Scorer
 from flobc.runtime.stages import mark

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from flobc.adapters import filesystem, memory, redis
-from flobc.learning.layout import compute_model_digest
+from flobc.learning.model_digest import compute_model_digest
 from flobc.ports.blocks import BlockStore
 from flobc.ports.models import ModelStore
 from flobc.ports.payloads import PayloadStore

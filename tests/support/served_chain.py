@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flobc.adapters.memory import MemoryBlocks, MemoryModels, MemoryPayloads, MemoryStates
-from flobc.learning.layout import compute_model_digest
+from flobc.learning.model_digest import compute_model_digest
 from flobc.protocol.chain.block import EMPTY_BODY, Block
 from flobc.protocol.consensus.state import build_initial_state
 from flobc.protocol.encoding import encode

@@ -39,7 +39,7 @@ from flobc.protocol.messages import Join
 from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine
 from flobc.runtime.light_follower import LightFollower
-from flobc.runtime.scorer import LocalScorer
+from flobc.runtime.local_scorer import LocalScorer
 from flobc.runtime.seeds import derive_seed
 from flobc.runtime.trainer_node import TrainerParts
 

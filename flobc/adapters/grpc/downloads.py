@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from flobc.adapters.grpc.generated import pieces_pb2
 from flobc.adapters.grpc.wire import MAX_MODEL_BYTES, MAX_OBJECT_BYTES, PIECE_BYTES, count_pieces
 from flobc.errors import DataError, RemoteProtocolError
-from flobc.learning.layout import compute_model_digest
+from flobc.learning.model_digest import compute_model_digest
 from flobc.ports.payloads import Payload
 from flobc.protocol.encoding import decode
 from flobc.protocol.merkle import merkle_root

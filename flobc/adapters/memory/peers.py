@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flobc.errors import DataError, UsageError
-from flobc.learning.layout import compute_model_digest
+from flobc.learning.model_digest import compute_model_digest
 from flobc.ports.blocks import BlockStore
 from flobc.ports.models import ModelStore
 from flobc.ports.payloads import Payload, PayloadStore

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from flobc.adapters.redis.client import RedisClient
 from flobc.adapters.redis.paged import PagedValues
 from flobc.errors import DataError
-from flobc.learning.layout import compute_model_digest
+from flobc.learning.model_digest import compute_model_digest
 
 
 class RedisModels:

@@ -23,7 +23,7 @@ from flobc.composition.archive.export_file import (
 )
 from flobc.composition.archive.target import require_free, writing
 from flobc.errors import DataError
-from flobc.learning.layout import compute_model_digest
+from flobc.learning.model_digest import compute_model_digest
 from flobc.ports.archive import ChainArchive
 from flobc.protocol.chain.block import Block, compute_header_digest
 from flobc.protocol.encoding import encode

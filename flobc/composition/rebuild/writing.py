@@ -13,7 +13,7 @@ from flobc.composition.rebuild.sources import Recorded, Source
 from flobc.composition.services.recording import KEPT_MODELS, LedgerStores
 from flobc.composition.verification.blocks import require_body
 from flobc.errors import DataError, RemoteProtocolError, UsageError, VerificationError
-from flobc.learning.layout import compute_model_digest
+from flobc.learning.model_digest import compute_model_digest
 from flobc.protocol.chain.block import Block
 from flobc.protocol.consensus.state import decode_state
 from flobc.protocol.params import Genesis, get_chain_id

@@ -23,15 +23,15 @@ from flobc.composition.services.models import FetchedModels, FetchedPayloads
 from flobc.composition.services.serving import set_up_logging
 from flobc.composition.services.settings import ValidatorSettings, split_addresses
 from flobc.composition.services.workers import prepare_worker
-from flobc.errors import DataError, FlobcError, TransientError, UsageError
+from flobc.errors import DataError, FlobcError, NotHeld, TransientError, UsageError
 from flobc.learning.tasks import get_task
 from flobc.protocol.consensus.state import ClosedRound
 from flobc.protocol.messages import Vote
 from flobc.protocol.params import Genesis
 from flobc.protocol.roles.duties import BaseEvaluation, EvaluateBase, ScoreUpdate
-from flobc.runtime.engine import LearningEngine, NotHeld
+from flobc.runtime.engine import LearningEngine
+from flobc.runtime.local_scorer import LocalScorer
 from flobc.runtime.memory import keep_freed_memory
-from flobc.runtime.scorer import LocalScorer
 
 BATCH_SIZE = 8
 """How many updates are scored in one pass: more would keep votes back that others wait for."""
