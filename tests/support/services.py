@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flobc.adapters.filesystem import FilePayloads
+from flobc.adapters.filesystem import FileLastHeader, FilePayloads
 from flobc.adapters.memory import (
     MemoryBlocks,
     MemoryBroker,
@@ -25,7 +26,7 @@ from flobc.composition.genesis import build_federation, build_shards
 from flobc.composition.services.ledger import LedgerService, LedgerStores, Recorder
 from flobc.composition.services.models import FetchedModels, RecentModels
 from flobc.composition.services.parts import UPDATE_PARTITIONS, Loop, Topics
-from flobc.composition.services.trainer import TrainerService
+from flobc.composition.services.trainer import TrainerHost, TrainerKeep, TrainerService, recall_headers
 from flobc.composition.services.validator import ValidatorService, ValidatorStores
 from flobc.composition.services.workers import prepare_worker
 from flobc.composition.settings import RunSettings, build_train_settings
@@ -34,6 +35,7 @@ from flobc.protocol.chain.block import Block
 from flobc.protocol.consensus.state import build_initial_state
 from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine
+from flobc.runtime.joint_training import JointTraining
 from flobc.runtime.light_follower import LightFollower
 from flobc.runtime.seeds import derive_seed
 from flobc.runtime.trainer_node import TrainerParts
@@ -86,6 +88,7 @@ class ServiceWorld:
         self.broker = MemoryBroker()
         self.validators: dict[int, tuple[Service, ValidatorService]] = {}
         self.followers: dict[int, LightFollower] = {}
+        self.trainers: dict[int, Service] = {}
         self.others: list[Service] = []
         self.open_topics()
         self._validator_models = [self._build_models() for _ in self.federation.validators]
@@ -155,42 +158,79 @@ class ServiceWorld:
         self.others.append(Service(build))
 
     def start_trainer(self, index: int) -> None:
+        """Start a trainer, anew or with what it kept."""
+        self.start_trainers((index,))
+
+    def start_trainers(self, indices: Sequence[int], seed: int = 0, *, joint: bool = False) -> None:
+        """Start a process of these trainers; another ``seed`` lets them train otherwise than before."""
         ledger = MemoryLedgerPeer(self.genesis, self.blocks, self.states, self.models)
-        spool = FilePayloads(self.directory / f"spool-{index}")
-        (self.directory / f"spool-{index}").mkdir(exist_ok=True)
 
         def build(loop: Loop) -> Callable[[], None]:
-            models = FetchedModels(RecentModels(), ledger.get_model, loop.stopping)
             follower = LightFollower(self.genesis, ledger, loop.scheduler)
-            service = TrainerService(self.open_topics(), spool, follower, loop)
+            topics, keeps = self.open_topics(), [self.open_keep(index) for index in indices]
+            assert recall_headers([keep.signed for keep in keeps], follower.state.chain, topics, loop)
+            models = FetchedModels(RecentModels(), ledger.get_model, loop.stopping)
+            engine = LearningEngine(self.task, self.genesis, models, MemoryPayloads())
             training = build_train_settings(self.task.default_settings, json.loads(self.genesis.training))
-            service.attach(
-                TrainerParts(
-                    index=index,
-                    identity=self.federation.trainers[index],
-                    shard=self.shards.trainers[index],
-                    settings=training,
-                    seed=derive_seed(self.settings.seed, "node", index),
-                    engine=LearningEngine(self.task, self.genesis, models, MemoryPayloads()),
-                    follower=follower,
-                    scheduler=loop.scheduler,
-                    durations=Durations(self.settings.seed),
-                    publish=service.publish,
+            together = JointTraining(engine, loop.scheduler) if joint else None
+            host = TrainerHost(topics, follower, loop, together)
+            for index, keep in zip(indices, keeps, strict=True):
+                service = TrainerService(host, keep)
+                service.attach(
+                    TrainerParts(
+                        index=index,
+                        identity=self.federation.trainers[index],
+                        shard=self.shards.trainers[index],
+                        settings=training,
+                        seed=derive_seed(self.settings.seed + seed, "node", index),
+                        engine=engine,
+                        follower=follower,
+                        scheduler=loop.scheduler,
+                        durations=Durations(self.settings.seed),
+                        publish=service.publish,
+                        joint=together,
+                    )
                 )
-            )
-            follower.start()
-            self.followers[index] = follower
+            host.start()
+            self.followers[indices[0]] = follower
 
             def stop() -> None:
+                host.stop()
                 ledger.close()
                 follower.stop(PATIENCE_S)
 
             return stop
 
-        self.others.append(Service(build))
+        self.trainers[indices[0]] = Service(build)
+
+    def open_keep(self, index: int) -> TrainerKeep:
+        """What a trainer keeps on disk."""
+        place = self.directory / f"trainer-{index}"
+        (place / "spool").mkdir(parents=True, exist_ok=True)
+        identity = self.federation.trainers[index]
+        signed = FileLastHeader(place / "signed", build_initial_state(self.genesis).chain, identity.public_key)
+        return TrainerKeep(FilePayloads(place / "spool"), signed)
+
+    def lose_volume(self, index: int) -> None:
+        """Leave nothing of what a trainer kept."""
+        shutil.rmtree(self.directory / f"trainer-{index}")
+
+    def wipe_ledger(self) -> None:
+        """Begin with empty stores, as a ledger whose Redis was wiped; who reads the old ones must have been stopped."""
+        self.blocks = MemoryBlocks(build_initial_state(self.genesis).head_digest)
+        self.states, self.models = MemoryStates(), MemoryModels()
+
+    def stop_trainers(self, first: int) -> None:
+        """Stop the process that begins with this trainer."""
+        self.trainers.pop(first).stop()
+        del self.followers[first]
+
+    def stop_ledgers(self) -> None:
+        while self.others:
+            self.others.pop().stop()
 
     def require_no_error(self) -> None:
-        for service in (*(thread for thread, _ in self.validators.values()), *self.others):
+        for service in (*(thread for thread, _ in self.validators.values()), *self.trainers.values(), *self.others):
             if service.error is not None:
                 raise service.error
 
@@ -221,7 +261,7 @@ class ServiceWorld:
 
     def stop(self) -> None:
         """Stop everybody; raises what one of them raised."""
-        services = [*(thread for thread, _ in self.validators.values()), *self.others]
+        services = [*(thread for thread, _ in self.validators.values()), *self.trainers.values(), *self.others]
         for service in services:
             service.loop.stop()
         for service in services:
