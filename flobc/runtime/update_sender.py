@@ -1,4 +1,4 @@
-"""Carries payloads to the updates topic on a thread of its own, so that nothing else waits while Kafka is away."""
+"""Carries records to the updates topic on a thread of its own, so that nothing else waits while Kafka is away."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 
 from flobc.errors import TransientError
-from flobc.ports.payloads import Payload
 from flobc.ports.scheduler import Scheduler
 from flobc.ports.topics import Topic
-from flobc.runtime.transfer import build_records
 
 ACKNOWLEDGED_S = 60.0
 POLL_S = 0.1
@@ -24,7 +22,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Item:
-    payload: Payload
+    key: bytes
+    records: Iterable[bytes]
     done: Callable[[bool], None]
 
 
@@ -46,9 +45,9 @@ class UpdateSender:
         """Begin to send."""
         self._thread.start()
 
-    def send(self, payload: Payload, done: Callable[[bool], None]) -> None:
-        """Send a payload; ``done`` is told on the loop whether all of it was acknowledged."""
-        self._queue.put(_Item(payload, done))
+    def send(self, key: bytes, records: Iterable[bytes], done: Callable[[bool], None]) -> None:
+        """Send a trainer's records, in this order; ``done`` is told on the loop whether all were acknowledged."""
+        self._queue.put(_Item(key, records, done))
 
     def stop(self, timeout_s: float) -> None:
         """Send nothing more, and wait up to ``timeout_s`` for the append under way; nobody is told any more."""
@@ -72,10 +71,9 @@ class UpdateSender:
             for item in items:
                 if self._stopping.is_set():
                     return
-                key = item.payload.header.trainer
-                answers.append([self._updates.append(key, record) for record in build_records(item.payload)])
+                answers.append([self._updates.append(item.key, record) for record in item.records])
         except TransientError as error:
-            logger.warning("an update was not taken and is sent again: %s", error)
+            logger.warning("the updates topic took not all: %s", error)
         until_s = time.monotonic() + ACKNOWLEDGED_S
         for place, item in enumerate(items):
             sent = place < len(answers) and self._is_acknowledged(answers[place], until_s)
@@ -88,12 +86,12 @@ class UpdateSender:
             if self._stopping.is_set():
                 return False
             if time.monotonic() > until_s:
-                logger.warning("an update was not acknowledged within %.0f s and is sent again", ACKNOWLEDGED_S)
+                logger.warning("the updates topic did not acknowledge within %.0f s", ACKNOWLEDGED_S)
                 return False
         for answer in answers:
             try:
                 answer.result()
             except TransientError as error:
-                logger.warning("an update was not taken and is sent again: %s", error)
+                logger.warning("the updates topic took not all: %s", error)
                 return False
         return True

@@ -23,7 +23,7 @@ from flobc.learning.task import Examples
 from flobc.learning.tasks import get_task
 from flobc.ports.payloads import Payload
 from flobc.protocol.identity import Identity
-from flobc.protocol.messages import UpdateHeader, compute_update_id
+from flobc.protocol.messages import Join, UpdateHeader, compute_update_id
 from flobc.protocol.sync.policies import is_base_allowed
 from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine
@@ -32,6 +32,7 @@ from flobc.runtime.light_follower import LightFollower
 from flobc.runtime.own_headers import find_last_headers
 from flobc.runtime.seeds import derive_seed
 from flobc.runtime.trainer_node import TrainerNode, TrainerParts
+from flobc.runtime.transfer import build_records
 from flobc.runtime.update_sender import UpdateSender
 
 THREAD_STOP_S = 1.0
@@ -185,13 +186,13 @@ class TrainerService:
         self._loop = host.loop
         host.add(self)
 
-    def attach(self, parts: TrainerParts) -> None:
+    def attach(self, parts: TrainerParts, join: Join | None = None) -> None:
         """Make the node, and tell it what it signed before a restart, so that it never signs it twice (ROUND-2).
 
         What the spool holds is sent again: whether it arrived before the restart is not known, and equal records
         do no harm.
         """
-        self._node = TrainerNode(parts)
+        self._node = TrainerNode(parts, join)
         last = self._keep.signed.load()
         if last is not None:
             self._node.on_own_header(last)
@@ -225,9 +226,10 @@ class TrainerService:
             if sent:
                 logger.info("published an update from base %d", header.base_height)
             elif self._is_of_use(header):
+                logger.warning("an update from base %d was not taken and is sent again", header.base_height)
                 self._loop.scheduler.call_later(RETRY_MS, lambda: self._send(payload))
 
-        self._host.sender.send(payload, finish)
+        self._host.sender.send(payload.header.trainer, build_records(payload), finish)
 
     def _is_own(self, header: UpdateHeader) -> bool:
         return (header.chain, header.trainer) == (self._follower.state.chain, self._keep.signed.trainer)
