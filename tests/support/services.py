@@ -216,9 +216,9 @@ class ServiceWorld:
         shutil.rmtree(self.directory / f"trainer-{index}")
 
     def wipe_ledger(self) -> None:
-        """Begin with empty stores, as a ledger whose Redis was wiped; who reads the old ones must have been stopped."""
+        """Begin with the first model alone, as a ledger whose Redis was wiped; whoever used it must be stopped."""
         self.blocks = MemoryBlocks(build_initial_state(self.genesis).head_digest)
-        self.states, self.models = MemoryStates(), MemoryModels()
+        self.states, self.models = MemoryStates(), self._build_models()
 
     def stop_trainers(self, first: int) -> None:
         """Stop the process that begins with this trainer."""
