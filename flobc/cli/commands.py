@@ -100,6 +100,8 @@ def add_system(commands: Commands) -> None:
     up.usage = "flobc up --dir DIR [OPTIONS]"
     add_run_options(up)
     add_option(up, up, "--ledgers", metavar="N", default="1", help="how many ledgers; 1 unless given")
+    about = "how many trainers share a process; 1 unless given"
+    add_option(up, up, "--trainers-per-process", metavar="N", default="1", help=about)
     down = commands.add("down", lazily("system", "execute_down"), "stop what flobc up started")
     for command in (up, down):
         add_option(command, command, "--dir", metavar="DIR", required=True, help="where the system lives")

@@ -23,8 +23,9 @@ from flobc.errors import UsageError
 def execute_up(arguments: Namespace) -> int:
     """Start a system, or what of it does not run, and return when all of it is ready."""
     root, talk = expand_path(arguments.dir), Talk(arguments.quiet)
-    if not arguments.ledgers.isdigit() or int(arguments.ledgers) < 1:
-        raise UsageError(f"--ledgers must be a whole number from 1, not {arguments.ledgers!r}.")
+    for flag, given in (("--ledgers", arguments.ledgers), ("--trainers-per-process", arguments.trainers_per_process)):
+        if not given.isdigit() or int(given) < 1:
+            raise UsageError(f"{flag} must be a whole number from 1, not {given!r}.")
     if is_run_directory(root):
         require_same(root, arguments)
     else:
@@ -33,7 +34,7 @@ def execute_up(arguments: Namespace) -> int:
         if root.exists() and not (root / "nodes").exists():
             validate_room(root)
         create_system(root, settings, int(arguments.ledgers))
-    plan = start_system(root, int(arguments.ledgers), talk.say)
+    plan = start_system(root, int(arguments.ledgers), talk.say, int(arguments.trainers_per_process))
     if arguments.json:
         print_json({"directory": str(root), "processes": list_processes(root)})
     else:
@@ -53,8 +54,16 @@ def require_same(root: Path, arguments: Namespace) -> None:
             f"The system in {root} has {flag} {found}, but {flag} {asked} is asked for; leave {flag} out, "
             "or choose another --dir."
         )
-    if is_system_directory(root) and arguments.ledgers not in ("1", str(len(load_plan(root).ledgers))):
-        raise UsageError(f"The system in {root} has {len(load_plan(root).ledgers)} ledgers; leave --ledgers out.")
+    if not is_system_directory(root):
+        return
+    plan = load_plan(root)
+    if arguments.ledgers not in ("1", str(len(plan.ledgers))):
+        raise UsageError(f"The system in {root} has {len(plan.ledgers)} ledgers; leave --ledgers out.")
+    if arguments.trainers_per_process not in ("1", str(plan.trainers_per_process)):
+        raise UsageError(
+            f"The system in {root} has {plan.trainers_per_process} trainers in a process; "
+            "leave --trainers-per-process out."
+        )
 
 
 def execute_down(arguments: Namespace) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -30,10 +31,16 @@ from flobc.learning.task import (
     Vector,
 )
 
+if TYPE_CHECKING:
+    from flobc.learning.vectorised import Ensemble
+
 # 256 images keep the widest activation of the shipped models in the cache: twice as fast as 2048.
 _EVALUATION_BATCH = 256
 # Masks and the order of batches come from different streams, whatever the device.
 _NOISE_STREAM = 0x5EED
+# Up to so many parameters eight models at once were quicker than one by one (docs/tasks.md); beyond, a step of all
+# of them no longer fits the cache.
+_LARGEST_TOGETHER = 32_768
 
 
 def describe_origin(error: Exception) -> str:
@@ -103,6 +110,8 @@ class TorchTask:
             )
         self._objective = OBJECTIVES[self.loss] if isinstance(self.loss, str) else self.loss
         self._local = threading.local()
+        self._trains_together: dict[tuple[int, ...], bool] = {}
+        self._evaluates_together = True
 
     @cached_property
     def _info(self) -> ModelInfo:
@@ -151,6 +160,82 @@ class TorchTask:
                 correct += self._objective.correct(outputs, wanted).double().mean() * len(batch)
         count = len(examples)
         return Evaluation(loss.item() / count, correct.item() / count, count)
+
+    def prefers_many(self, examples: Examples) -> bool:
+        """Return whether the model is small enough to gain from one pass, and one can be made of it (tried once)."""
+        shape = examples.features.shape[1:]
+        if shape not in self._trains_together:
+            self._trains_together[shape] = self._info.size <= _LARGEST_TOGETHER and self._try_together(examples)
+        return self._trains_together[shape]
+
+    def _try_together(self, examples: Examples) -> bool:
+        ensemble = self._ensemble()
+        few = examples[: self.default_settings.batch_size]
+        with self._explained(few):
+            features, labels = self._tensors(few, ensemble.device)
+            return ensemble.can_train(self.initial_vector(0), features, labels, self._objective.loss)
+
+    def train_many(
+        self, vectors: Sequence[Vector], shards: Sequence[Examples], settings: TrainSettings, seeds: Sequence[int]
+    ) -> list[TrainResult]:
+        """Train each vector on its own shard, all in one pass where that is quicker."""
+        found = None
+        if len(vectors) > 1 and self.prefers_many(shards[0]):
+            found = self._train_together(vectors, shards, settings, seeds)
+        if found is None:
+            pairs = zip(vectors, shards, seeds, strict=True)
+            found = [self.train(vector, shard, settings, seed) for vector, shard, seed in pairs]
+        return found
+
+    def _train_together(
+        self, vectors: Sequence[Vector], shards: Sequence[Examples], settings: TrainSettings, seeds: Sequence[int]
+    ) -> list[TrainResult] | None:
+        """Return None when one pass failed: one by one, it shows whose examples are to blame."""
+        from flobc.learning.vectorised import Shard, train_stack  # noqa: PLC0415  seconds that a lone model saves
+
+        for vector in vectors:
+            self._info.require_vector(vector)
+        ensemble = self._ensemble()
+        parts = []
+        for shard, seed in zip(shards, seeds, strict=True):
+            features, labels = self._tensors(shard, ensemble.device)
+            order = _iterate_batches(len(shard), settings, build_generator(seed))
+            parts.append(Shard(features, labels, [batch.to(ensemble.device) for batch in order]))
+        results = train_stack(ensemble, self._objective.loss, vectors, parts, settings)
+        if results is None:
+            return None
+        return [TrainResult(row, len(shard), loss) for (row, loss), shard in zip(results, shards, strict=True)]
+
+    def evaluate_many(self, vectors: Sequence[Vector], examples: Examples) -> list[Evaluation]:
+        """Score each vector, all in one pass where that is quicker."""
+        together = len(vectors) > 1 and self._evaluates_together and self._info.size <= _LARGEST_TOGETHER
+        if together:
+            from flobc.learning.vectorised import evaluate_stack  # noqa: PLC0415  as above
+
+            for vector in vectors:
+                self._info.require_vector(vector)
+            ensemble = self._ensemble()
+            features, labels = self._tensors(examples, ensemble.device)
+            batches = zip(torch.split(features, _EVALUATION_BATCH), torch.split(labels, _EVALUATION_BATCH), strict=True)
+            scores = evaluate_stack(ensemble, self._objective.loss, self._objective.correct, vectors, batches)
+            if scores is not None:
+                return [
+                    Evaluation(loss / len(examples), right / len(examples), len(examples)) for loss, right in scores
+                ]
+        found = [self.evaluate(vector, examples) for vector in vectors]
+        # That it did well one by one says that the pass failed for the model's sake, not for the examples'.
+        self._evaluates_together = self._evaluates_together and not together
+        return found
+
+    def _ensemble(self) -> Ensemble:
+        """Return this thread's module for stacks of vectors."""
+        from flobc.learning.vectorised import Ensemble  # noqa: PLC0415  as above
+
+        device = get_device()
+        ensembles: dict[torch.device, Ensemble] = self._local.__dict__.setdefault("ensembles", {})
+        if device not in ensembles:
+            ensembles[device] = Ensemble(build_module(self.build_model, seed=0), self._info, device)
+        return ensembles[device]
 
     @contextmanager
     def _explained(self, examples: Examples) -> Iterator[None]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flobc.errors import NotHeld
+from flobc.learning.many import evaluate_many
 from flobc.learning.task import Evaluation, Examples, Task, TrainSettings
 from flobc.numerics.codecs import EncodedUpdate, chunk_bounds, encode_update, get_codec
 from flobc.numerics.parallel import spread
@@ -128,7 +129,7 @@ class LearningEngine:
 
     def evaluate_vectors(self, vectors: Sequence[Vector], examples: Examples) -> list[tuple[int, int]]:
         """Return (loss, accuracy) in 1e-6 units of each of several models. **Shapes**: (D,) each."""
-        return [to_micros(self.task.evaluate(vector, examples)) for vector in vectors]
+        return [to_micros(found) for found in evaluate_many(self.task, vectors, examples)]
 
     def _build_candidate(self, base: ModelView, decoded: Model | None) -> Vector:
         return self.grid.candidate(base.model, decoded, shift=self.genesis.params.scoring.probe_shift)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Literal
 
-Stage = Literal["training", "signed", "published", "received", "voted", "closed", "aggregated", "certified"]
+Stage = Literal["signed", "published", "received", "voted", "closed", "aggregated", "certified"]
 
 logger = logging.getLogger(__name__)
 

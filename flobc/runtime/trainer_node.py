@@ -22,7 +22,9 @@ from flobc.protocol.sync.policies import is_base_allowed, is_k_allowed
 from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine, ModelView
 from flobc.runtime.follower import Follower
+from flobc.runtime.joint_training import JointTraining, Training
 from flobc.runtime.seeds import derive_seed
+from flobc.runtime.stages import mark
 
 Vector = NDArray[np.float32]
 
@@ -44,6 +46,8 @@ class TrainerParts:
     on_signed: Callable[[Payload, ModelView], None] = lambda _payload, _base: None
     """Told of each payload, and of the model it starts from, on the worker that made it, before it is published."""
     attack: Attack | None = None
+    joint: JointTraining | None = None
+    """Where trainings wait for those of other trainers of the process; without it each is a job of its own."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,9 @@ class LocalResult:
     payload: Payload | None
     vector: Vector
     residual: Vector | None
+
+
+_NOTHING = LocalResult(None, np.empty(0, np.float32), None)
 
 
 class TrainerNode:
@@ -120,30 +127,43 @@ class TrainerNode:
             self._residuals = (self._residuals[1], self._residuals[1])
         residual = self._residuals[0]
         state = self._state
+        seed = derive_seed(parts.seed, "train", parts.index, duty.base_height, duty.k)
+        training = Training(duty.model, start, parts.shard, parts.settings, seed)
+
+        def finish(view: ModelView, vector: Vector) -> LocalResult:
+            return self._encode(duty, state, residual, view, vector)
+
+        def done(result: LocalResult | None) -> None:
+            self._on_trained(duty, result or _NOTHING)
+
+        if parts.joint is not None:
+            parts.joint.add(training, finish, done)
+            return
         duration_ms = parts.durations.draw(
             parts.durations.train_ms, parts.identity.public_key.hex(), duty.base_height, duty.k
         )
-        parts.scheduler.submit(
-            "train",
-            lambda: self._train(duty, state, start, residual),
-            duration_ms,
-            lambda result: self._on_trained(duty, result),
-        )
+        parts.scheduler.submit("train", lambda: self._train(training, finish), duration_ms, done)
 
-    def _train(self, duty: Train, state: ChainState, start: Vector | None, residual: Vector | None) -> LocalResult:
-        """Train and encode; runs beside the loop, so it reads only what cannot change."""
-        parts = self._parts
+    def _train(self, training: Training, finish: Callable[[ModelView, Vector], LocalResult]) -> LocalResult | None:
+        engine = self._parts.engine
         try:
-            view = parts.engine.get_view(duty.model)
+            view = engine.get_view(training.model)
         except NotHeld:  # the chain has gone on, and nobody trains from this model any more
-            return LocalResult(None, np.empty(0, np.float32), None)
+            return None
+        start = view.vector if training.start is None else training.start
+        return finish(view, engine.train(start, training.shard, training.settings, training.seed))
+
+    def _encode(
+        self, duty: Train, state: ChainState, residual: Vector | None, view: ModelView, vector: Vector
+    ) -> LocalResult:
+        """Encode and sign; runs beside the loop, so it reads only what cannot change."""
+        parts = self._parts
         base = view.vector
-        seed = derive_seed(parts.seed, "train", parts.index, duty.base_height, duty.k)
-        vector = parts.engine.train(base if start is None else start, parts.shard, parts.settings, seed)
         try:
             if parts.attack is None:
                 encoded, root = parts.engine.encode(vector, base, residual)
             else:
+                seed = derive_seed(parts.seed, "train", parts.index, duty.base_height, duty.k)
                 rng = np.random.Generator(np.random.PCG64(derive_seed(seed, "attack")))
                 poisoned = parts.attack.poison_update(vector - base, rng, parts.index)
                 encoded, root = parts.engine.encode(poisoned, None, residual)
@@ -164,6 +184,7 @@ class TrainerNode:
             size_bytes=sum(map(len, encoded.chunks)),
         )
         payload = Payload(sign(header, parts.identity), encoded.chunks)
+        mark("signed", duty.base_height + 1)
         parts.on_signed(payload, view)
         return LocalResult(payload, vector, encoded.residual)
 

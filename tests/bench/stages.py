@@ -43,8 +43,7 @@ def read_stages(root: Path, first: int, last: int) -> Stages:
         return min(min(found) for found in times[stage, height].values())
 
     ends: dict[str, Callable[[int], float]] = {
-        "block, state and model reach the last trainer": lambda height: last_of_all("training", height),
-        "training, encoding, hashing, signing": lambda height: last_of_all("signed", height),
+        "block and model reach the trainers; training, encoding, hashing": lambda height: last_of_all("signed", height),
         "publishing through Kafka until all is acknowledged": lambda height: last_of_all("published", height),
         "a quorum has received and stored all updates": lambda height: quorums("received", height),
         "a quorum has scored them and voted": lambda height: quorums("voted", height),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flobc.adapters.filesystem import FilePayloads
+from flobc.adapters.filesystem import FileLastHeader, FilePayloads
 from flobc.adapters.memory import (
     MemoryBlocks,
     MemoryBroker,
@@ -27,7 +28,7 @@ from flobc.composition.services.models import FetchedModels, RecentModels
 from flobc.composition.services.parts import UPDATE_PARTITIONS, Loop, Topics
 from flobc.composition.services.recording import LedgerStores, Recorder
 from flobc.composition.services.snapshots import Snapshots
-from flobc.composition.services.trainer import TrainerService
+from flobc.composition.services.trainer import TrainerHost, TrainerKeep, TrainerService, recall_headers
 from flobc.composition.services.validator import ServiceParts, ValidatorService
 from flobc.composition.services.workers import prepare_worker
 from flobc.composition.settings import RunSettings, build_train_settings
@@ -38,6 +39,7 @@ from flobc.protocol.identity import Identity
 from flobc.protocol.messages import Join
 from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine
+from flobc.runtime.joint_training import JointTraining
 from flobc.runtime.light_follower import LightFollower
 from flobc.runtime.local_scorer import LocalScorer
 from flobc.runtime.seeds import derive_seed
@@ -88,9 +90,13 @@ class ServiceWorld:
         self.federation = build_federation(settings, self.task)
         self.genesis = self.federation.genesis
         self.shards = build_shards(settings, self.task)
+        self.identities = list(self.federation.trainers)
+        self.trainer_shards = list(self.shards.trainers)
+        self.joins: dict[int, Join | None] = {}
         self.broker = MemoryBroker()
         self.validators: dict[int, tuple[Service, ValidatorService]] = {}
         self.followers: dict[int, LightFollower] = {}
+        self.trainers: dict[int, Service] = {}
         self.others: list[Service] = []
         self.open_topics()
         self._validator_models = [self._build_models() for _ in self.federation.validators]
@@ -163,45 +169,88 @@ class ServiceWorld:
 
         self.others.append(Service(build))
 
-    def start_trainer(self, index: int, newcomer: Identity | None = None, join: Join | None = None) -> None:
-        """Start a trainer of the genesis, or one that asks to join and learns on that one's shard."""
+    def start_trainer(self, index: int) -> None:
+        """Start a trainer, anew or with what it kept."""
+        self.start_trainers((index,))
+
+    def start_newcomer(self, identity: Identity, join: Join | None, shard: int) -> None:
+        """Start a trainer that is not in the genesis and learns on another one's shard."""
+        self.identities.append(identity)
+        self.trainer_shards.append(self.shards.trainers[shard])
+        self.joins[len(self.identities) - 1] = join
+        self.start_trainer(len(self.identities) - 1)
+
+    def start_trainers(self, indices: Sequence[int], seed: int = 0, *, joint: bool = False) -> None:
+        """Start a process of these trainers; another ``seed`` lets them train otherwise than before."""
         ledger = MemoryLedgerPeer(self.genesis, self.blocks, self.states, self.models)
-        spool = FilePayloads(self.directory / f"spool-{index}{'-joined' if newcomer else ''}")
-        (self.directory / f"spool-{index}{'-joined' if newcomer else ''}").mkdir(exist_ok=True)
 
         def build(loop: Loop) -> Callable[[], None]:
-            models = FetchedModels(RecentModels(), ledger.get_model, loop.stopping)
             follower = LightFollower(self.genesis, ledger, loop.scheduler)
-            service = TrainerService(self.open_topics(), spool, follower, loop)
+            topics, keeps = self.open_topics(), [self.open_keep(index) for index in indices]
+            assert recall_headers([keep.signed for keep in keeps], follower.state.chain, topics, loop)
+            models = FetchedModels(RecentModels(), ledger.get_model, loop.stopping)
+            engine = LearningEngine(self.task, self.genesis, models, MemoryPayloads())
             training = build_train_settings(self.task.default_settings, json.loads(self.genesis.training))
-            service.attach(
-                TrainerParts(
-                    index=index,
-                    identity=newcomer or self.federation.trainers[index],
-                    shard=self.shards.trainers[index],
-                    settings=training,
-                    seed=derive_seed(self.settings.seed, "node", index),
-                    engine=LearningEngine(self.task, self.genesis, models, MemoryPayloads()),
-                    follower=follower,
-                    scheduler=loop.scheduler,
-                    durations=Durations(self.settings.seed),
-                    publish=service.publish,
-                ),
-                join,
-            )
-            follower.start()
-            self.followers[index if newcomer is None else len(self.shards.trainers)] = follower
+            together = JointTraining(engine, loop.scheduler) if joint else None
+            host = TrainerHost(topics, follower, loop, together)
+            for index, keep in zip(indices, keeps, strict=True):
+                service = TrainerService(host, keep)
+                service.attach(
+                    TrainerParts(
+                        index=index,
+                        identity=self.identities[index],
+                        shard=self.trainer_shards[index],
+                        settings=training,
+                        seed=derive_seed(self.settings.seed + seed, "node", index),
+                        engine=engine,
+                        follower=follower,
+                        scheduler=loop.scheduler,
+                        durations=Durations(self.settings.seed),
+                        publish=service.publish,
+                        joint=together,
+                    ),
+                    self.joins.get(index),
+                )
+            host.start()
+            self.followers[indices[0]] = follower
 
             def stop() -> None:
+                host.stop()
                 ledger.close()
                 follower.stop(PATIENCE_S)
 
             return stop
 
-        self.others.append(Service(build))
+        self.trainers[indices[0]] = Service(build)
+
+    def open_keep(self, index: int) -> TrainerKeep:
+        """What a trainer keeps on disk."""
+        place = self.directory / f"trainer-{index}"
+        (place / "spool").mkdir(parents=True, exist_ok=True)
+        identity = self.identities[index]
+        signed = FileLastHeader(place / "signed", build_initial_state(self.genesis).chain, identity.public_key)
+        return TrainerKeep(FilePayloads(place / "spool"), signed)
+
+    def lose_volume(self, index: int) -> None:
+        """Leave nothing of what a trainer kept."""
+        shutil.rmtree(self.directory / f"trainer-{index}")
+
+    def wipe_ledger(self) -> None:
+        """Begin with the first model alone, as a ledger whose Redis was wiped; whoever used it must be stopped."""
+        self.blocks = MemoryBlocks(build_initial_state(self.genesis).head_digest)
+        self.states, self.models = MemoryStates(), self._build_models()
+
+    def stop_trainers(self, first: int) -> None:
+        """Stop the process that begins with this trainer."""
+        self.trainers.pop(first).stop()
+        del self.followers[first]
+
+    def stop_ledgers(self) -> None:
+        while self.others:
+            self.others.pop().stop()
 
     def require_no_error(self) -> None:
-        for service in (*(thread for thread, _ in self.validators.values()), *self.others):
+        for service in (*(thread for thread, _ in self.validators.values()), *self.trainers.values(), *self.others):
             if service.error is not None:
                 raise service.error
 
@@ -232,7 +281,7 @@ class ServiceWorld:
 
     def stop(self) -> None:
         """Stop everybody; raises what one of them raised."""
-        services = [*(thread for thread, _ in self.validators.values()), *self.others]
+        services = [*(thread for thread, _ in self.validators.values()), *self.trainers.values(), *self.others]
         for service in services:
             service.loop.stop()
         for service in services:

@@ -7,11 +7,13 @@ from flobc.adapters.filesystem.files import (
     replace_atomically,
     write_atomically,
 )
+from flobc.adapters.filesystem.last_header import FileLastHeader
 from flobc.adapters.filesystem.log import FileLog, LogReader, frame_record
 from flobc.adapters.filesystem.stores import FileBlocks, FileModels, FilePayloads, FileSeals, FileStates
 
 __all__ = [
     "FileBlocks",
+    "FileLastHeader",
     "FileLog",
     "FileModels",
     "FilePayloads",

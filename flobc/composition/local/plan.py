@@ -23,10 +23,12 @@ class Plan:
     ledgers: tuple[str, ...]
     validators: tuple[str, ...]
     trainers: int
+    trainers_per_process: int = 1
 
     def list_nodes(self) -> list[tuple[str, int]]:
-        """Return role and index of every service, in the order of starting."""
-        counts = {"ledger": len(self.ledgers), "validator": len(self.validators), "trainer": self.trainers}
+        """Return role and index of every process, in the order of starting."""
+        processes = -(-self.trainers // self.trainers_per_process)
+        counts = {"ledger": len(self.ledgers), "validator": len(self.validators), "trainer": processes}
         return [(role, index) for role in ROLES for index in range(counts[role])]
 
 
@@ -40,7 +42,11 @@ def load_plan(root: Path) -> Plan:
     try:
         data = json.loads((root / MARKER).read_bytes())
         lists = {name: tuple(map(str, data[name])) for name in ("ledgers", "validators")}
-        return Plan(str(data["kafka"]), str(data["redis"]), trainers=int(data["trainers"]), **lists)
+        together = int(data.get("trainers_per_process", 1))
+        if together < 1:
+            raise ValueError(f"trainers_per_process is {together}")
+        trainers = int(data["trainers"])
+        return Plan(str(data["kafka"]), str(data["redis"]), trainers=trainers, trainers_per_process=together, **lists)
     except FileNotFoundError as error:
         raise DataError(f"No system was started in {root}; start one with: flobc up --dir {root}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:

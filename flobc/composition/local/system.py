@@ -26,6 +26,7 @@ from flobc.composition.local.plan import MARKER, Plan, get_process, get_server, 
 from flobc.composition.local.process import find_free_port, is_port_open
 from flobc.composition.local.redis import start_redis
 from flobc.composition.run_directory import load_genesis, load_settings, save_beginning
+from flobc.composition.services.settings import KEY_INDEX
 from flobc.composition.settings import RunSettings, validate_settings
 from flobc.learning.tasks import get_task
 from flobc.protocol.identity import Identity
@@ -55,8 +56,8 @@ def _make_key(root: Path, role: str, index: int) -> Identity:
     return load_key_file(path) if path.exists() else create_key_file(path)
 
 
-def start_system(root: Path, ledgers: int, say: Callable[[str], None]) -> Plan:
-    """Start what does not run yet, and return when every service is ready.
+def start_system(root: Path, ledgers: int, say: Callable[[str], None], trainers_per_process: int = 1) -> Plan:
+    """Start what does not run yet, and return when every service is ready; the numbers count for the first start.
 
     **Raises** UsageError when Kafka or Redis cannot be had here; FlobcError naming the service that did not start.
     """
@@ -66,7 +67,7 @@ def start_system(root: Path, ledgers: int, say: Callable[[str], None]) -> Plan:
     kafka = _ensure_server(lambda port: start_kafka(root / "kafka", port).address, old.kafka if old else None)
     say("Redis ...")
     redis = _ensure_server(lambda port: start_redis(root / "redis", port).address, old.redis if old else None)
-    plan = old or _draw_plan(kafka, redis, ledgers, settings)
+    plan = old or _draw_plan(kafka, redis, ledgers, settings, trainers_per_process)
     if (kafka, redis) != (plan.kafka, plan.redis):
         plan = dataclasses.replace(plan, kafka=kafka, redis=redis)
     write_atomically(root / MARKER, [json.dumps(dataclasses.asdict(plan), indent=2).encode()])
@@ -96,12 +97,12 @@ def stop_system(root: Path, say: Callable[[str], None]) -> list[str]:
     return killed
 
 
-def _draw_plan(kafka: str, redis: str, ledgers: int, settings: RunSettings) -> Plan:
+def _draw_plan(kafka: str, redis: str, ledgers: int, settings: RunSettings, together: int) -> Plan:
     addresses: dict[str, None] = {}
     while len(addresses) < ledgers + settings.validators:
         addresses[f"{HOST}:{find_free_port(HOST)}"] = None
     drawn = tuple(addresses)
-    return Plan(kafka, redis, drawn[:ledgers], drawn[ledgers:], settings.trainers)
+    return Plan(kafka, redis, drawn[:ledgers], drawn[ledgers:], settings.trainers, together)
 
 
 def _ensure_server(start: Callable[[int | None], str], address: str | None) -> str:
@@ -131,6 +132,9 @@ def _build_environment(root: Path, settings: RunSettings, plan: Plan, role: str,
         environment |= {"LISTEN": plan.validators[index], "VALIDATORS": others, "INITIAL_MODEL": str(root / "initial")}
     if role == "trainer":
         environment["LEDGERS"] = ",".join(plan.ledgers)
+        if plan.trainers_per_process > 1:
+            environment["KEY"] = str(root / "nodes" / f"trainer-{KEY_INDEX}" / "key")
+            environment["TRAINERS_PER_PROCESS"] = str(plan.trainers_per_process)
     # Many processes share this machine's cores: each library's own threads would only get in each other's way.
     return {f"FLOBC_{name}": value for name, value in environment.items()} | {"OMP_NUM_THREADS": "1"}
 

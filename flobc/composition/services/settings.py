@@ -11,6 +11,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from flobc.composition.genesis import ShardPlace
 from flobc.errors import UsageError
 
+KEY_INDEX = "{index}"
+"""What stands for a trainer's number in FLOBC_KEY of a process with several trainers."""
+
 S = TypeVar("S", bound="ServiceSettings")
 
 
@@ -49,6 +52,33 @@ class TrainerSettings(LearnerSettings):
 
     ledgers: str = Field(description="gRPC addresses of ledgers, HOST:PORT,HOST:PORT")
     invitation: Path | None = Field(default=None, description="file with the invitation to join by (flobc invite)")
+    trainers_per_process: int = Field(
+        default=1, description="how many trainers this process is: N of them have the shards INDEX*N on", ge=1
+    )
+
+    def list_indices(self) -> range:
+        """Return which shards are this process's trainers'. **Raises** UsageError when there are no such shards."""
+        first = self.index * self.trainers_per_process
+        if first >= self.shards:
+            raise UsageError(
+                f"FLOBC_INDEX {self.index} of processes with {self.trainers_per_process} trainers needs more than "
+                f"{self.shards} shards; they count from 0."
+            )
+        return range(first, min(first + self.trainers_per_process, self.shards))
+
+    def get_place(self) -> ShardPlace:
+        """Return which share of the data is the first trainer's. **Raises** UsageError when there is no such share."""
+        return ShardPlace(self.list_indices()[0], self.shards, self.sharding, self.seed, self.data_sets)
+
+    def get_key_path(self, index: int) -> Path:
+        """Return one trainer's key file. **Raises** UsageError when several trainers would share one."""
+        text = str(self.key)
+        if self.trainers_per_process > 1 and KEY_INDEX not in text:
+            raise UsageError(
+                f"FLOBC_KEY {text} names one key for {self.trainers_per_process} trainers; give a pattern such as "
+                f"keys/trainer-{KEY_INDEX}."
+            )
+        return Path(text.replace(KEY_INDEX, str(index)))
 
 
 class ValidatorSettings(LearnerSettings):

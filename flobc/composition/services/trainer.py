@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from flobc.adapters.filesystem import FilePayloads
+from flobc.adapters.filesystem import FileLastHeader, FilePayloads
 from flobc.adapters.filesystem.keys import load_key_file
 from flobc.adapters.grpc import LedgerClient
 from flobc.adapters.kafka import KafkaSettings
 from flobc.adapters.memory import MemoryPayloads
-from flobc.composition.genesis import load_training_shard
+from flobc.composition.genesis import load_training_shards
 from flobc.composition.organisations.invitations import find_join
 from flobc.composition.services.models import FetchedModels, RecentModels
 from flobc.composition.services.parts import Loop, Topics, load_genesis_file, open_topics
 from flobc.composition.services.settings import TrainerSettings, split_addresses
 from flobc.composition.settings import build_train_settings
-from flobc.errors import TransientError
+from flobc.learning.many import prefers_many
+from flobc.learning.task import Examples
 from flobc.learning.tasks import get_task
 from flobc.ports.payloads import Payload
-from flobc.protocol.consensus.state import ChainState
-from flobc.protocol.messages import Join, UpdateHeader, compute_update_id
+from flobc.protocol.identity import Identity
+from flobc.protocol.messages import Join, UpdateHeader, compute_update_id, decode_record
 from flobc.protocol.sync.policies import is_base_allowed
 from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine
+from flobc.runtime.joint_training import JointTraining
 from flobc.runtime.light_follower import LightFollower
+from flobc.runtime.own_headers import find_last_headers
 from flobc.runtime.seeds import derive_seed
+from flobc.runtime.stages import mark
 from flobc.runtime.trainer_node import TrainerNode, TrainerParts
 from flobc.runtime.transfer import build_records
+from flobc.runtime.update_sender import UpdateSender
 
-STOP_S = 5.0
-ACKNOWLEDGED_S = 60.0
+THREAD_STOP_S = 1.0
+"""What the sender and the follower may need to end."""
+WRITER_STOP_S = 1.5
+"""How long Kafka may take to acknowledge what is on its way; the spool holds it anyway."""
 RETRY_MS = 2_000
 REJOIN_MS = 5_000
 """After how long a request to join is made again: validators pass on one at a time, and one may get lost."""
@@ -39,61 +49,157 @@ logger = logging.getLogger(__name__)
 
 
 def run_trainer(settings: TrainerSettings, loop: Loop) -> None:
-    """Be a trainer until the loop is stopped. **Raises** FlobcError when going on makes no sense."""
+    """Be one trainer or several until the loop is stopped. **Raises** FlobcError when going on makes no sense."""
     genesis = load_genesis_file(settings.genesis)
-    identity = load_key_file(settings.key)
-    join = find_join(genesis, identity, settings.invitation)
+    indices = settings.list_indices()
+    identities = [load_key_file(settings.get_key_path(index)) for index in indices]
+    joins = [find_join(genesis, identity, settings.invitation) for identity in identities]
     task = get_task(genesis.task)
-    shard = load_training_shard(task, settings.get_place())
-    ledger = LedgerClient(split_addresses(settings.ledgers))
-    follower = LightFollower(genesis, ledger, loop.scheduler)
+    shards = load_training_shards(task, settings.get_place(), len(indices))
+    with contextlib.ExitStack() as closing:
+        ledger = LedgerClient(split_addresses(settings.ledgers))
+        closing.callback(ledger.close)
+        follower = LightFollower(genesis, ledger, loop.scheduler)
 
-    def is_newest(model: bytes) -> bool:
-        """Older models may be nowhere any more, and who waits for one keeps a worker from the newest."""
-        return model == follower.state.head.header.model
+        def is_newest(model: bytes) -> bool:
+            """Older models may be nowhere any more, and who waits for one keeps a worker from the newest."""
+            return model == follower.state.head.header.model
 
-    models = FetchedModels(RecentModels(), ledger.get_model, loop.stopping, is_newest)
-    topics = open_topics(KafkaSettings(settings.kafka, f"trainer-{settings.index}"), genesis, loop)
-    if topics is None:
-        return
-    spool = FilePayloads(settings.data / "spool")
-    (settings.data / "spool").mkdir(parents=True, exist_ok=True)
-    service = TrainerService(topics, spool, follower, loop)
-    service.attach(
-        TrainerParts(
-            index=settings.index,
-            identity=identity,
-            shard=shard,
-            settings=build_train_settings(task.default_settings, json.loads(genesis.training)),
-            seed=derive_seed(settings.seed, "node", settings.index),
-            engine=LearningEngine(task, genesis, models, MemoryPayloads()),
-            follower=follower,
-            scheduler=loop.scheduler,
-            durations=Durations(settings.seed),
-            publish=service.publish,
-        ),
-        join,
-    )
-    try:
-        follower.start()
-        loop.run()
-    finally:
-        ledger.close()
-        follower.stop(STOP_S)
-        topics.close(STOP_S)
+        models = FetchedModels(RecentModels(), ledger.get_model, loop.stopping, is_newest)
+        topics = open_topics(KafkaSettings(settings.kafka, f"trainer-{settings.index}"), genesis, loop)
+        if topics is None:
+            return
+        closing.callback(topics.close, WRITER_STOP_S)
+        keeps = [
+            open_keep(settings, follower.state.chain, identity, index)
+            for index, identity in zip(indices, identities, strict=True)
+        ]
+        if not recall_headers([keep.signed for keep in keeps], follower.state.chain, topics, loop):
+            return
+        engine = LearningEngine(task, genesis, models, MemoryPayloads())
+        host = TrainerHost(topics, follower, loop, build_joint(engine, shards, loop))
+        for index, identity, shard, keep, join in zip(indices, identities, shards, keeps, joins, strict=True):
+            service = TrainerService(host, keep)
+            service.attach(
+                TrainerParts(
+                    index=index,
+                    identity=identity,
+                    shard=shard,
+                    settings=build_train_settings(task.default_settings, json.loads(genesis.training)),
+                    seed=derive_seed(settings.seed, "node", index),
+                    engine=engine,
+                    follower=follower,
+                    scheduler=loop.scheduler,
+                    durations=Durations(settings.seed),
+                    publish=service.publish,
+                    joint=host.joint,
+                ),
+                join,
+            )
+        host.start()
+        try:
+            loop.run()
+        finally:
+            host.stop()
+            ledger.close()  # or the follower would wait for the next block
+            follower.stop(THREAD_STOP_S)
+
+
+@dataclass(frozen=True)
+class TrainerKeep:
+    """What a trainer keeps on disk: updates that may still be of use, and the last header it signed."""
+
+    spool: FilePayloads
+    signed: FileLastHeader
+
+
+def open_keep(settings: TrainerSettings, chain: bytes, identity: Identity, index: int) -> TrainerKeep:
+    """Return a trainer's stores; each has its own spool in a process of several."""
+    name = "spool" if settings.trainers_per_process == 1 else f"spool-{index}"
+    (settings.data / name).mkdir(parents=True, exist_ok=True)
+    signed = FileLastHeader(settings.data / "signed", chain, identity.public_key)
+    return TrainerKeep(FilePayloads(settings.data / name), signed)
+
+
+def recall_headers(signed: Sequence[FileLastHeader], chain: bytes, topics: Topics, loop: Loop) -> bool:
+    """Make durable what a trainer without memory signed before, by what the updates topic holds; False when stopped.
+
+    A trainer that never signed anything reads in vain: it cannot know.
+    """
+    lost = {each.trainer: each for each in signed if each.load() is None}
+
+    def read_back() -> None:
+        for trainer, header in find_last_headers(topics.updates, chain, lost, loop.stopping).items():
+            logger.info("signed an update from base %d before", header.base_height)
+            lost[trainer].save(header)
+
+    return not lost or loop.wait_for("Kafka", read_back)
+
+
+def build_joint(engine: LearningEngine, shards: Sequence[Examples], loop: Loop) -> JointTraining | None:
+    """Return where trainers train together, or None where each of them alone is quicker."""
+    if len(shards) == 1 or not prefers_many(engine.task, shards[0]):
+        return None
+    return JointTraining(engine, loop.scheduler)
+
+
+class TrainerHost:
+    """What the trainers of one process share: a follower, a writer to the updates topic, and the loop."""
+
+    def __init__(self, topics: Topics, follower: LightFollower, loop: Loop, joint: JointTraining | None = None) -> None:
+        self.follower = follower
+        self.loop = loop
+        self.joint = joint
+        self.sender = UpdateSender(topics.updates, loop.scheduler)
+        self._services: list[TrainerService] = []
+
+    def add(self, service: TrainerService) -> None:
+        """Take a trainer in, before the loop runs."""
+        self._services.append(service)
+
+    def start(self) -> None:
+        """Begin to follow and to send; what is owed is done as the loop runs."""
+        self.follower.on_block = lambda _: self._forget()
+        self.follower.on_publish = self._ask_to_join
+        self.loop.step = self._step
+        self.sender.start()
+        self.follower.start()
+
+    def stop(self) -> None:
+        """Send nothing more; the follower is its ledger's owner's to stop."""
+        self.sender.stop(THREAD_STOP_S)
+
+    def _forget(self) -> None:
+        for service in self._services:
+            service.forget()
+
+    def _ask_to_join(self, record: bytes) -> None:
+        join = decode_record(record)
+        for service in self._services:
+            if isinstance(join, Join) and service.key == join.trainer:
+                service.ask_to_join(record)
+
+    def _step(self) -> None:
+        """Do what is owed at the chain's head: training from every old height would come too late and be in the way."""
+        if not self.follower.caught_up:
+            return
+        for service in self._services:
+            service.step()
+        if self.joint is not None:
+            self.joint.start()
 
 
 class TrainerService:
     """One trainer between a ledger, its spool and the updates topic; its methods run on the loop."""
 
-    def __init__(self, topics: Topics, spool: FilePayloads, follower: LightFollower, loop: Loop) -> None:
-        self._topics = topics
-        self._spool = spool
-        self._follower = follower
-        self._loop = loop
-        follower.on_block = self._on_block
-        follower.on_publish = self._ask_to_join
+    def __init__(self, host: TrainerHost, keep: TrainerKeep) -> None:
+        self._host = host
+        self._keep = keep
+        self._follower = host.follower
+        self._loop = host.loop
         self._is_asking = False
+        self.key = keep.signed.trainer
+        host.add(self)
 
     def attach(self, parts: TrainerParts, join: Join | None = None) -> None:
         """Make the node, and tell it what it signed before a restart, so that it never signs it twice (ROUND-2).
@@ -101,75 +207,69 @@ class TrainerService:
         What the spool holds is sent again: whether it arrived before the restart is not known, and equal records
         do no harm.
         """
-        self._key = parts.identity.public_key
         self._node = TrainerNode(parts, join)
-        for header in self._spool.list_headers():
-            self._node.on_own_header(header)
-            payload = self._spool.get(compute_update_id(header))
-            if payload is not None:
+        last = self._keep.signed.load()
+        if last is not None:
+            self._node.on_own_header(last)
+        for header in self._keep.spool.list_headers():
+            payload = self._keep.spool.get(compute_update_id(header))
+            if payload is not None and self._is_own(header):
+                self._node.on_own_header(header)
                 self._send(payload)
-        self._loop.step = self._step
 
     def publish(self, payload: Payload) -> None:
         """Make an update durable, then send it: after a crash the same bytes are sent again."""
 
         def keep() -> None:
-            self._spool.put(compute_update_id(payload.header), payload)
+            self._keep.signed.save(payload.header)
+            self._keep.spool.put(compute_update_id(payload.header), payload)
 
         self._loop.scheduler.submit("spool", keep, 0, lambda _: self._send(payload))
 
-    def _send(self, payload: Payload) -> None:
-        def send() -> bool:
-            try:
-                key = payload.header.trainer
-                answers = [self._topics.updates.append(key, record) for record in build_records(payload)]
-                for answer in answers:
-                    answer.result(ACKNOWLEDGED_S)
-            except (TransientError, TimeoutError) as error:
-                logger.warning("an update was not taken and is sent again: %s", error)
-                return False
-            return True
+    def step(self) -> None:
+        """Start what the trainer owes."""
+        self._node.step()
 
-        def finish(sent: bool) -> None:
-            header = payload.header
-            if sent:
-                logger.info("published an update from base %d", header.base_height)
-            elif self._is_of_use(header):
-                self._loop.scheduler.call_later(RETRY_MS, lambda: self._send(payload))
+    def forget(self) -> None:
+        """Drop from the spool what nobody can use any more."""
+        old = [header for header in self._keep.spool.list_headers() if not self._is_of_use(header)]
+        self._keep.spool.drop([compute_update_id(header) for header in old])
 
-        self._loop.scheduler.submit("send", send, 0, finish)
-
-    def _ask_to_join(self, record: bytes) -> None:
+    def ask_to_join(self, record: bytes) -> None:
         """Publish a request to join, and again while no block has the trainer."""
         if self._is_asking:
             return
         self._is_asking = True
 
-        def send() -> None:
-            try:
-                self._topics.updates.append(self._key, record).result(ACKNOWLEDGED_S)
-                logger.info("asked to join")
-            except (TransientError, TimeoutError) as error:
-                logger.warning("the request to join was not taken and is made again: %s", error)
-
         def ask_again() -> None:
             self._is_asking = False
-            if self._key not in self._follower.state.core.trainers:
-                self._ask_to_join(record)
+            if self.key not in self._follower.state.core.trainers:
+                self.ask_to_join(record)
 
-        self._loop.scheduler.submit("send", send, 0, lambda _: self._loop.scheduler.call_later(REJOIN_MS, ask_again))
+        def finish(sent: bool) -> None:
+            if sent:
+                logger.info("asked to join")
+            self._loop.scheduler.call_later(REJOIN_MS, ask_again)
+
+        self._host.sender.send(self.key, [record], finish)
+
+    def _send(self, payload: Payload) -> None:
+        def finish(sent: bool) -> None:
+            header = payload.header
+            if sent:
+                mark("published", header.base_height + 1)
+                self._loop.metrics.add("flobc_updates_published_total")
+                logger.info("published an update from base %d", header.base_height)
+            elif self._is_of_use(header):
+                logger.warning("an update from base %d was not taken and is sent again", header.base_height)
+                self._loop.scheduler.call_later(RETRY_MS, lambda: self._send(payload))
+
+        self._host.sender.send(payload.header.trainer, build_records(payload), finish)
+
+    def _is_own(self, header: UpdateHeader) -> bool:
+        return (header.chain, header.trainer) == (self._follower.state.chain, self.key)
 
     def _is_of_use(self, header: UpdateHeader) -> bool:
         """Whether an update may still be decided; its base may be ahead of a follower that has not caught up."""
         state = self._follower.state
         return header.base_height > state.height or is_base_allowed(state.params.sync, header.base_height, state.height)
-
-    def _on_block(self, state: ChainState) -> None:
-        del state
-        old = [header for header in self._spool.list_headers() if not self._is_of_use(header)]
-        self._spool.drop([compute_update_id(header) for header in old])
-
-    def _step(self) -> None:
-        """Do what is owed at the chain's head: training from every old height would come too late and be in the way."""
-        if self._follower.caught_up:
-            self._node.step()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from flobc.protocol.consensus.state import ChainState
 from flobc.protocol.messages import Join, UpdateHeader
@@ -12,17 +12,16 @@ from flobc.protocol.sync.policies import is_k_allowed
 
 @dataclass(frozen=True)
 class TrainerRole:
-    """One trainer's own memory; ``published`` maps (base height, k) to the header it signed for it."""
+    """One trainer's own memory; ``signed`` is the highest (base height, k) that it ever signed a header for."""
 
     key: bytes
     join: Join | None = None
-    published: dict[tuple[int, int], UpdateHeader] = field(default_factory=dict)
+    signed: tuple[int, int] = (-1, 0)
 
 
 def on_published(role: TrainerRole, header: UpdateHeader) -> TrainerRole:
-    """Return the role after it signed ``header``; headers of long past bases are forgotten."""
-    kept = {key: item for key, item in role.published.items() if key[0] >= header.base_height - 1}
-    return replace(role, published={**kept, (header.base_height, header.k): header})
+    """Return the role after it signed ``header``, now or before a restart."""
+    return replace(role, signed=max(role.signed, (header.base_height, header.k)))
 
 
 def get_grounds(role: TrainerRole, state: ChainState) -> tuple[object, ...]:
@@ -31,14 +30,19 @@ def get_grounds(role: TrainerRole, state: ChainState) -> tuple[object, ...]:
 
 
 def get_duties(role: TrainerRole, state: ChainState) -> tuple[Duty, ...]:
-    """Return what the trainer owes now: its join, or the next training from the certified head (ROUND-1..ROUND-3)."""
+    """Return what the trainer owes now: its join, or the next training from the certified head (ROUND-1..ROUND-3).
+
+    Identities are signed in ascending order, so below the highest one nothing is owed: a head that lies behind it
+    is a ledger's that was wiped and has not caught up (ROUND-2).
+    """
     entry = state.core.trainers.get(role.key)
     if entry is None:
         return (Publish(role.join),) if role.join is not None else ()
     base = state.height
-    if base <= entry.last_used_base:
+    signed_base, signed_k = role.signed
+    if base <= entry.last_used_base or base < signed_base:
         return ()
-    k = sum(1 for height, _ in role.published if height == base)
+    k = signed_k + 1 if base == signed_base else 0
     if not is_k_allowed(state.params.sync, k):
         return ()
     return (Train(base, state.head.header.model, k),)

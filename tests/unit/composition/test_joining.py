@@ -232,7 +232,7 @@ def test_a_trainer_service_joins_by_itself_and_its_work_counts(world: ServiceWor
     if world.genesis.params.admission.mode == "invite":
         create_invitation(path, world.genesis, OPERATOR, 1, 100)
     world.start()
-    world.start_trainer(1, NEWCOMER, find_join(world.genesis, NEWCOMER, path))
+    world.start_newcomer(NEWCOMER, find_join(world.genesis, NEWCOMER, path), shard=1)
 
     def counts() -> bool:
         world.require_no_error()

@@ -120,6 +120,28 @@ def test_a_share_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPat
     assert (place.index, place.shards, place.sharding, place.seed) == (3, 4, "iid", 0)
 
 
+def test_a_process_of_several_trainers_has_the_next_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOBC_SHARDS", "5")
+    monkeypatch.setenv("FLOBC_TRAINERS_PER_PROCESS", "3")
+    monkeypatch.setenv("FLOBC_KEY", "keys/trainer-{index}")
+    settings = load_settings(TrainerSettings)
+    assert list(settings.list_indices()) == [3, 4]
+    assert settings.get_place().index == 3
+    assert [settings.get_key_path(index) for index in (3, 4)] == [Path("keys/trainer-3"), Path("keys/trainer-4")]
+    monkeypatch.setenv("FLOBC_KEY", "node.key")
+    with pytest.raises(UsageError) as caught:
+        load_settings(TrainerSettings).get_key_path(3)
+    require_one_sentence(str(caught.value), "KEY")
+    monkeypatch.setenv("FLOBC_INDEX", "2")
+    with pytest.raises(UsageError) as caught:
+        load_settings(TrainerSettings).list_indices()
+    require_one_sentence(str(caught.value), "INDEX")
+    monkeypatch.setenv("FLOBC_TRAINERS_PER_PROCESS", "0")
+    with pytest.raises(UsageError) as caught:
+        load_settings(TrainerSettings)
+    require_one_sentence(str(caught.value), "TRAINERS_PER_PROCESS")
+
+
 def test_settings_do_not_change() -> None:
     settings = load_settings(LedgerSettings)
     with pytest.raises(ValueError, match="frozen"):
