@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from kafka import errors  # type: ignore[import-untyped]
 from kafka.net.compat import KafkaNetClient  # type: ignore[import-untyped]
 
+from flobc.adapters.kafka.handshake import build_context, find_refusal
 from flobc.adapters.kafka.settings import KafkaSettings
 from flobc.errors import DataError, FlobcError, TransientError, UsageError
 
@@ -36,6 +37,21 @@ _BROKEN = (errors.CorruptRecordError, errors.UnsupportedCodecError)
 
 def open_client(kind: Callable[..., Client], settings: KafkaSettings, **options: Any) -> Client:
     """Return a connected client of the library. **Raises** TransientError when Kafka does not answer, UsageError."""
+    if not settings.security_protocol.endswith("SSL"):
+        return _open_client(kind, settings, options)
+    build_context(settings)
+    try:
+        return _open_client(kind, settings, options)
+    except TransientError as error:
+        refusal = find_refusal(settings)
+        if refusal is None:
+            raise
+        raise UsageError(
+            f"Cannot connect by TLS to Kafka at {settings.address}: {refusal}; correct CA, certificate and key."
+        ) from error
+
+
+def _open_client(kind: Callable[..., Client], settings: KafkaSettings, options: Mapping[str, Any]) -> Client:
     opened: list[Any] = []
 
     def open_connections(**configs: Any) -> Any:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from flobc.adapters.grpc import BlobClient, LedgerServer
-from flobc.adapters.kafka import KafkaSettings
-from flobc.adapters.redis import RedisBlocks, RedisModels, RedisSettings, RedisStates, check_server, connect
+from flobc.adapters.redis import RedisBlocks, RedisModels, RedisStates, check_server, connect
+from flobc.composition.services.connections import build_kafka, build_redis, build_tls
 from flobc.composition.services.models import Fetch
 from flobc.composition.services.parts import Loop, Topics, load_genesis_file, open_topics
 from flobc.composition.services.settings import LedgerSettings, split_addresses
@@ -43,9 +43,9 @@ class LedgerStores:
     models: ModelStore
 
 
-def open_stores(address: str, genesis: Genesis) -> LedgerStores:
+def open_stores(settings: LedgerSettings, genesis: Genesis) -> LedgerStores:
     """Return the chain's stores in Redis. **Raises** TransientError while it is away, UsageError when it forgets."""
-    client = connect(RedisSettings.from_url(address, f"flobc:{get_chain_id(genesis).hex()[:16]}"))
+    client = connect(build_redis(settings, f"flobc:{get_chain_id(genesis).hex()[:16]}"))
     check_server(client)
     return LedgerStores(
         RedisBlocks(client, build_initial_state(genesis).head_digest),
@@ -58,14 +58,14 @@ def run_ledger(settings: LedgerSettings, loop: Loop) -> None:
     """Be a ledger until the loop is stopped. **Raises** FlobcError when going on makes no sense."""
     genesis = load_genesis_file(settings.genesis)
     opened: list[LedgerStores] = []
-    if not loop.wait_for("Redis", lambda: opened.append(open_stores(settings.redis, genesis))):
+    if not loop.wait_for("Redis", lambda: opened.append(open_stores(settings, genesis))):
         return
-    topics = open_topics(KafkaSettings(settings.kafka, "ledger"), genesis, loop)
+    topics = open_topics(build_kafka(settings, "ledger"), genesis, loop)
     if topics is None:
         return
-    peers = BlobClient(split_addresses(settings.validators))
+    peers = BlobClient(split_addresses(settings.validators), build_tls(settings))
     stores = opened[0]
-    server = LedgerServer(genesis, stores.blocks, stores.states, stores.models)
+    server = LedgerServer(genesis, stores.blocks, stores.states, stores.models, build_tls(settings))
     server.set_serving(False)
     logger.info("serving the chain on %s", server.start(settings.listen))
     recorder = Recorder(genesis, stores, peers.get_model, loop, server.notify)

@@ -8,9 +8,9 @@ import logging
 from flobc.adapters.filesystem import FilePayloads
 from flobc.adapters.filesystem.keys import load_key_file
 from flobc.adapters.grpc import LedgerClient
-from flobc.adapters.kafka import KafkaSettings
 from flobc.adapters.memory import MemoryPayloads
 from flobc.composition.genesis import load_training_shard
+from flobc.composition.services.connections import build_kafka, build_tls
 from flobc.composition.services.models import FetchedModels, RecentModels
 from flobc.composition.services.parts import Loop, Topics, load_genesis_file, open_topics
 from flobc.composition.services.settings import TrainerSettings, split_addresses
@@ -41,7 +41,7 @@ def run_trainer(settings: TrainerSettings, loop: Loop) -> None:
     identity = load_key_file(settings.key)
     task = get_task(genesis.task)
     shard = load_training_shard(task, settings.get_place())
-    ledger = LedgerClient(split_addresses(settings.ledgers))
+    ledger = LedgerClient(split_addresses(settings.ledgers), build_tls(settings))
     follower = LightFollower(genesis, ledger, loop.scheduler)
 
     def is_newest(model: bytes) -> bool:
@@ -49,7 +49,7 @@ def run_trainer(settings: TrainerSettings, loop: Loop) -> None:
         return model == follower.state.head.header.model
 
     models = FetchedModels(RecentModels(), ledger.get_model, loop.stopping, is_newest)
-    topics = open_topics(KafkaSettings(settings.kafka, f"trainer-{settings.index}"), genesis, loop)
+    topics = open_topics(build_kafka(settings, f"trainer-{settings.index}"), genesis, loop)
     if topics is None:
         return
     spool = FilePayloads(settings.data / "spool")

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from flobc.adapters.filesystem import FileModels, FilePayloads, FileSeals
 from flobc.adapters.filesystem.keys import load_key_file
 from flobc.adapters.grpc import BlobClient, BlobServer
-from flobc.adapters.kafka import KafkaSettings
 from flobc.composition.genesis import load_validation_shard
 from flobc.composition.retention import Retention
+from flobc.composition.services.connections import build_kafka, build_tls
 from flobc.composition.services.models import FetchedModels
 from flobc.composition.services.parts import Loop, Topics, load_genesis_file, open_topics
 from flobc.composition.services.settings import ValidatorSettings, split_addresses
@@ -58,7 +58,7 @@ def open_stores(settings: ValidatorSettings, genesis: Genesis, loop: Loop) -> Va
             raise UsageError(f"The chain's first model is not in {settings.initial_model}; give where it is.")
         models.put(genesis.initial_model, first)
     peers = split_addresses(settings.validators)
-    fetched = FetchedModels(models, BlobClient(peers).get_model if peers else None, loop.stopping)
+    fetched = FetchedModels(models, BlobClient(peers, build_tls(settings)).get_model if peers else None, loop.stopping)
     # Here the log needs no flushing before a seal: Kafka has acknowledged what was read from it.
     return ValidatorStores(
         FilePayloads(settings.data / "payloads"), fetched, FileSeals(settings.data / "seals", _nothing)
@@ -77,10 +77,10 @@ def run_validator(settings: ValidatorSettings, loop: Loop) -> None:
         raise UsageError(f"The key in {settings.key} is none of this chain's validators; give the right one.")
     stores = open_stores(settings, genesis, loop)
     shard = load_validation_shard(get_task(genesis.task), settings.get_place())
-    server = BlobServer(genesis, stores.payloads, stores.models.local)
+    server = BlobServer(genesis, stores.payloads, stores.models.local, build_tls(settings))
     server.set_serving(False)
     logger.info("serving payloads and models on %s", server.start(settings.listen))
-    topics = open_topics(KafkaSettings(settings.kafka, f"validator-{settings.index}"), genesis, loop)
+    topics = open_topics(build_kafka(settings, f"validator-{settings.index}"), genesis, loop)
     try:
         if topics is not None:
             service = ValidatorService(genesis, identity, shard, stores, topics, loop, settings.keep_payloads)
