@@ -10,6 +10,7 @@ from kafka import errors  # type: ignore[import-untyped]
 from kafka.net.compat import KafkaNetClient  # type: ignore[import-untyped]
 
 from flobc.adapters.kafka.handshake import build_context, find_refusal
+from flobc.adapters.kafka.refusals import LOGIN_REFUSED, raise_refusals
 from flobc.adapters.kafka.settings import KafkaSettings
 from flobc.errors import DataError, FlobcError, TransientError, UsageError
 
@@ -18,9 +19,7 @@ Client = TypeVar("Client")
 _RETRY_DELAY_S = 1.0
 _REFUSED = (
     errors.AuthorizationError,
-    errors.SaslAuthenticationFailedError,
-    errors.UnsupportedSaslMechanismError,
-    errors.IllegalSaslStateError,
+    *LOGIN_REFUSED,
     errors.KafkaConfigurationError,
 )
 _UNSUITABLE = (
@@ -56,6 +55,7 @@ def _open_client(kind: Callable[..., Client], settings: KafkaSettings, options: 
 
     def open_connections(**configs: Any) -> Any:
         opened.append(KafkaNetClient(**configs))
+        raise_refusals(opened[-1]._manager)
         return opened[-1]
 
     with in_our_words(settings, "connect"):
@@ -93,7 +93,8 @@ def explain_error(error: BaseException, settings: KafkaSettings, what: str) -> F
         )
     if isinstance(error, _BROKEN):
         return DataError(f"Cannot {what}: a record at {place} is broken ({reason}); restore the topic.")
-    if isinstance(error, _REFUSED):
+    if isinstance(error, _REFUSED) or "AuthorizationFailedError" in reason:
+        # a producer that may write nowhere is told so in the text of a general error
         return UsageError(f"Cannot {what}: {place} refuses it ({reason}); correct the user, password or access rights.")
     if isinstance(error, _UNSUITABLE):
         return UsageError(f"Cannot {what}: {place} does not take it ({reason}); correct the topic's name or settings.")
