@@ -8,9 +8,8 @@ import ssl
 from flobc.adapters.kafka.settings import KafkaSettings
 from flobc.errors import UsageError
 
-_ASK_VERSIONS = bytes.fromhex("0000000a 0012 0000 00000001 ffff")
-"""What any client sends first, and a server answers before it knows who asks: length, API 18, version 0, number 1,
-no name."""
+_ANSWER_S = 3.0
+"""How long a server may take to say what it thinks of our certificate; one that takes it says nothing."""
 _OURS_REFUSED = ("ALERT", "HANDSHAKE_FAILURE")
 
 
@@ -44,9 +43,10 @@ def find_refusal(settings: KafkaSettings) -> str | None:
                 socket.create_connection((host, int(port)), settings.connect_timeout_s) as plain,
                 context.wrap_socket(plain, server_hostname=host) as secured,
             ):
-                # with TLS 1.3 a server looks at our certificate only after our half of the handshake is done
-                secured.sendall(_ASK_VERSIONS)
-                secured.recv(4)
+                # with TLS 1.3 a server looks at our certificate only after our half of the handshake is done, and
+                # what it says of it would be lost if we were sending meanwhile
+                secured.settimeout(_ANSWER_S)
+                secured.recv(1)
         except ssl.SSLCertVerificationError as error:
             return f"its certificate is not to be trusted: {error.verify_message}"
         except ssl.SSLError as error:
