@@ -158,7 +158,9 @@ def test_a_broker_of_another_authority_is_not_spoken_to(kafka: SecureKafka, tmp_
 
 def test_byte_rates_are_set_for_everybody(kafka: SecureKafka, tmp_path: Path) -> None:
     """The script's own commands, carried out by Kafka's program for one user, and read back."""
-    named = {command[command.index("--entity-name") + 1] for command in record_script(CHAIN, USERS) if "users" in command}
+    named = {
+        command[command.index("--entity-name") + 1] for command in record_script(CHAIN, USERS) if "users" in command
+    }
     assert named == {name for names in USERS.values() for name in names}
     admin = tmp_path / "admin.properties"
     admin.write_text(

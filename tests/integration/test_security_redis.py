@@ -75,7 +75,14 @@ def test_a_ledger_keeps_and_forgets_with_its_rights(ledger: RedisClient) -> None
 
 @pytest.mark.parametrize(
     "command",
-    [("FLUSHALL",), ("CONFIG", "GET", "*"), ("KEYS", "*"), ("SET", "other:key", "1"), ("GET", "other:key"), ("ACL", "LIST")],
+    [
+        ("FLUSHALL",),
+        ("CONFIG", "GET", "*"),
+        ("KEYS", "*"),
+        ("SET", "other:key", "1"),
+        ("GET", "other:key"),
+        ("ACL", "LIST"),
+    ],
 )
 def test_a_ledger_may_do_nothing_else(ledger: RedisClient, command: tuple[str, ...]) -> None:
     expect_refusal(lambda: ledger.call(*command), "refuses the user ledger")

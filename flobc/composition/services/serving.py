@@ -104,5 +104,7 @@ def describe_settings(program: str, about: str, kind: type[ServiceSettings]) -> 
 
 
 def _describe_setting(name: str, field: FieldInfo) -> str:
-    default = "required" if field.is_required() else f"default {field.default!r}"
-    return f"  FLOBC_{name.upper():<16} {field.description} ({default})"
+    about = f"  FLOBC_{name.upper():<19} {field.description}"
+    if field.default is None:
+        return about
+    return f"{about} (required)" if field.is_required() else f"{about} (default {field.default!r})"
