@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from flobc.adapters.grpc import LedgerClient, TlsSettings
+from flobc.cli.main import EXIT_STOPPED, EXIT_USAGE, EXIT_VERIFICATION, main
 from flobc.composition.local.process import find_free_port
 from flobc.composition.local.system import create_system
 from flobc.composition.run_directory import load_genesis
@@ -29,6 +34,7 @@ from tests.support.secure_kafka import SecureKafka, start_secure_kafka
 from tests.support.secure_redis import SecureRedis, start_secure_redis
 from tests.support.services import TASK, wait_until
 
+ROOT = Path(__file__).resolve().parents[2]
 VALIDATORS, BLOCKS = 4, 2
 USERS = {
     "trainer": ["trainer-0"],
@@ -111,8 +117,10 @@ class SecureSystem:
             assert not thread.is_alive(), thread.name
 
 
-@pytest.fixture
-def system(tmp_path: Path) -> Iterator[SecureSystem]:
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureSystem]:
+    """Servers, and a chain that nobody works on yet."""
+    tmp_path = tmp_path_factory.mktemp("secure")
     ca = build_authority(tmp_path / "ca")
     with ExitStack() as stack:
         redis = start_secure_redis(tmp_path / "redis", ca)
@@ -121,7 +129,16 @@ def system(tmp_path: Path) -> Iterator[SecureSystem]:
         stack.callback(kafka.server.stop)
         made = SecureSystem(tmp_path / "chain", kafka, redis, ca)
         stack.callback(made.stop)
+        create_chain(made)
         yield made
+
+
+def create_chain(system: SecureSystem) -> None:
+    params = build_params("bsp", period_ms=4_000)
+    create_system(
+        system.root, RunSettings(task=TASK, trainers=1, validators=VALIDATORS, params=params, chunk_size=4, seed=3), 1
+    )
+    system.kafka.allow(get_chain_id(load_genesis(system.root)).hex()[:16], USERS)
 
 
 def wait_for_head(client: LedgerClient, system: SecureSystem, height: int) -> None:
@@ -148,13 +165,61 @@ def list_denials(system: SecureSystem, tls: TlsSettings) -> list[bytes]:
     return [entry[b"object"] for entry in found if not entry[b"object"].startswith(b"client|")]
 
 
-def test_the_sample_rights_are_enough_for_a_chain(system: SecureSystem) -> None:
-    params = build_params("bsp", period_ms=4_000)
-    create_system(
-        system.root, RunSettings(task=TASK, trainers=1, validators=VALIDATORS, params=params, chunk_size=4, seed=3), 1
-    )
+REFUSALS = [
+    ("trainer-0", {"KAFKA_PASSWORD": "wrong", "KAFKA_PASSWORD_FILE": ""}, ("Kafka at", "SaslAuthenticationFailed")),
+    ("ledger-0", {"REDIS_PASSWORD": "wrong", "REDIS_PASSWORD_FILE": ""}, ("Redis at", "refuses the user ledger")),
+    ("ledger-0", {"REDIS_CERTIFICATE": "", "REDIS_KEY": ""}, ("No TLS connection to Redis", "CERTIFICATE_REQUIRED")),
+]
+
+
+@pytest.mark.parametrize(("name", "changed", "words"), REFUSALS)
+def test_a_refused_service_ends_with_one_sentence(
+    system: SecureSystem, name: str, changed: dict[str, str], words: tuple[str, ...]
+) -> None:
+    role = name.partition("-")[0]
+    command = [sys.executable, "-m", f"services.{role}.main", "--settings", str(system.write_settings(name))]
+    environment = {**os.environ, **{f"FLOBC_{key}": value for key, value in changed.items()}}
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == EXIT_USAGE, run.stderr
+    sentences = [line for line in run.stderr.splitlines() if line.startswith(f"flobc-{role}: ")]
+    assert len(sentences) == 1
+    for word in words:
+        assert word in sentences[0]
+    for password in (*system.kafka.passwords.values(), *system.redis.passwords.values(), "wrong"):
+        assert password not in run.stderr
+
+
+def look(system: SecureSystem, *command: str, tls: bool = True) -> int:
+    """Carry out a command on the ledger's address, as whoever has the trainer's certificate, or nobody."""
+    files = system.tls["trainer-0"]
+    given = ["--tls-ca", files.ca, "--tls-certificate", files.certificate, "--tls-key", files.key] if tls else []
+    return main([command[0], system.addresses["ledger-0"], *command[1:], *map(str, given), "--json", "--quiet"])
+
+
+def require_looks(system: SecureSystem, chain: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every command that looks at a chain reaches a ledger that knows who asks, and no other does."""
+    assert look(system, "status") == 0
+    status = json.loads(capsys.readouterr().out)
+    assert (status["chain_id"], status["path"]) == (chain, system.addresses["ledger-0"])
+    assert status["height"] >= BLOCKS
+    assert look(system, "blocks", "--height", "1") == 0
+    assert json.loads(capsys.readouterr().out)["height"] == 1
+    assert look(system, "watch", "--until", "1") == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["height"] >= 1
+    assert look(system, "verify", "--chain", chain) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["verified"]
+    assert report["blocks_checked"] >= BLOCKS
+    assert not report["complete"], "a ledger has no log, and verify must not claim it"
+    assert look(system, "verify", "--chain", "00" * 32) == EXIT_VERIFICATION
+    assert look(system, "verify", "--full") == EXIT_VERIFICATION
+    assert look(system, "status", tls=False) == EXIT_STOPPED
+    assert "hung up" in capsys.readouterr().err
+
+
+def test_the_sample_rights_are_enough_for_a_chain(system: SecureSystem, capsys: pytest.CaptureFixture[str]) -> None:
     genesis = load_genesis(system.root)
-    system.kafka.allow(get_chain_id(genesis).hex()[:16], USERS)
+    before = len(list_denials(system, system.tls["ledger-0"]))
     for name in ("ledger-0", *USERS["validator"], "trainer-0"):
         system.start(name)
     client = LedgerClient([system.addresses["ledger-0"]], system.tls["trainer-0"])
@@ -167,6 +232,7 @@ def test_the_sample_rights_are_enough_for_a_chain(system: SecureSystem) -> None:
         first = client.get_block(1)
         assert first is not None
         assert any(decision.weight for decision in first.accepted), "the trainer's update was not used"
+        require_looks(system, get_chain_id(genesis).hex(), capsys)
     finally:
         client.close()
-    assert list_denials(system, system.tls["ledger-0"]) == []
+    assert len(list_denials(system, system.tls["ledger-0"])) == before, "a ledger was refused something"

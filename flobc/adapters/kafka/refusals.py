@@ -42,7 +42,8 @@ def raise_refusals(manager: Any) -> None:
 
 
 def _hear_last_words(transport: Any) -> None:
-    receive, ends = transport._sock_recv, []
+    receive = transport._sock_recv
+    ends: list[BaseException] = []
 
     def receive_words_first() -> tuple[bytes, BaseException | None]:
         if ends:
