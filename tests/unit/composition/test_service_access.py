@@ -192,7 +192,7 @@ def test_a_mistyped_line_is_named_by_its_number(
     assert serve_with("--settings", "ledger.env") == (EXIT_USAGE, [])
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert f"ine {len(GOOD) + 3} of" in said
+    assert f"line {len(GOOD) + 3} of" in said.lower()
     assert words in said
     assert SECRET not in said
 
