@@ -11,6 +11,7 @@ from flobc.cli.parser import (
     CommandParser,
     Commands,
     add_commands,
+    add_ledger_access,
     add_option,
     add_output_options,
     add_place,
@@ -209,6 +210,8 @@ def add_looks(commands: Commands) -> None:
     add_option(blocks, blocks, "--to", metavar="H", dest="to_height", help="last height")
     add_option(blocks, blocks, "--height", metavar="H", help="one block, with every decision")
     add_output_options(blocks)
+    for command in (status, watch, blocks):
+        add_ledger_access(command)
 
 
 def add_verify(commands: Commands) -> None:
@@ -219,6 +222,7 @@ def add_verify(commands: Commands) -> None:
     add_option(
         command, command, "--chain", metavar="DIGEST", help="the chain id that it must be, as its validators say"
     )
+    add_ledger_access(command)
     add_output_options(command)
 
 

@@ -100,6 +100,14 @@ def add_place(command: CommandParser, what: str = "the run to look at; the newes
     add_option(command, command, "--dir", metavar="DIR", help="the same as PATH")
 
 
+def add_ledger_access(command: CommandParser) -> None:
+    """Add what a command shows ledgers that ask who it is, when its PATH is their address."""
+    group = command.add_argument_group("PATH may also be ledgers, HOST:PORT,HOST:PORT, and these their mutual TLS")
+    add_option(group, command, "--tls-ca", metavar="FILE", help="PEM file of the authority")
+    add_option(group, command, "--tls-certificate", metavar="FILE", help="PEM file of your certificate")
+    add_option(group, command, "--tls-key", metavar="FILE", help="PEM file of its key")
+
+
 def build_root() -> CommandParser:
     """Return the parser of ``flobc`` itself, without commands."""
     parser = CommandParser(prog="flobc", description="Federated learning on a chain that anyone can verify.")

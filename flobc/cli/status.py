@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flobc.cli import kinds
-from flobc.cli.archives import choose_path, open_chain, require_height
+from flobc.cli.archives import choose_path, open_chain, read_addresses, require_height
 from flobc.cli.output import print_fields, print_json, print_table, show_share
 from flobc.composition.local.plan import is_system_directory, list_processes
 from flobc.composition.reports import describe_block
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 def execute_status(arguments: Namespace) -> int:
     """Print what a chain is and how far it is."""
-    path = choose_path(arguments)
-    status = describe_chain(open_chain(arguments), path)
+    archive = open_chain(arguments)
+    path = Path(archive.name) if read_addresses(arguments) else choose_path(arguments)
+    status = describe_chain(archive, path)
     if arguments.json:
         print_json(status)
     else:

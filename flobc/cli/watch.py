@@ -5,10 +5,10 @@ from __future__ import annotations
 from argparse import Namespace
 
 from flobc.cli import kinds
-from flobc.cli.archives import choose_path, open_chain
+from flobc.cli.archives import choose_path, open_chain, read_addresses, read_tls
 from flobc.cli.output import print_json
 from flobc.cli.status import BLOCK_TITLES, describe_row
-from flobc.composition.archive.following import follow_blocks
+from flobc.composition.archive.following import follow_blocks, follow_ledgers
 from flobc.composition.reports import describe_block
 
 LAST_BLOCKS = 5
@@ -23,7 +23,9 @@ def execute(arguments: Namespace) -> int:
     archive.close()
     if not arguments.json:
         print_row(BLOCK_TITLES)
-    for block in follow_blocks(path, first):
+    addresses = read_addresses(arguments)
+    blocks = follow_ledgers(addresses, read_tls(arguments), first) if addresses else follow_blocks(path, first)
+    for block in blocks:
         described = describe_block(block)
         if arguments.json:
             print_json(described)

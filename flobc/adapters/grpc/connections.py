@@ -58,7 +58,7 @@ class Failures:
         elif error.code() is grpc.StatusCode.DATA_LOSS:
             self._wrong = DataError(f"{address} has no sound copy of {self._what}: {error.details()}")
         else:
-            self._away.append(f"{address} ({error.code().name})")
+            self._away.append(f"{address} ({_describe_absence(error)})")
 
     def note_end(self, address: str) -> None:
         """Enter that a server ended a stream that never ends."""
@@ -70,6 +70,17 @@ class Failures:
             return self._wrong
         addresses = ", ".join(self._away)
         return TransientError(f"Nobody answers for {self._what} at {addresses}; see that a server runs there.", 1.0)
+
+
+def _describe_absence(error: grpc.RpcError) -> str:
+    """Return why a server did not answer: its status code, and whether TLS is the reason as far as it can be seen."""
+    code, details = str(error.code().name), str(error.details())
+    if "handshake failed" in details:
+        reason = details.partition("OPENSSL_internal:")[2].removesuffix(": OK") or "handshake failed"
+        return f"{code}, no TLS connection: {reason}; check CA and address, and whether it speaks TLS"
+    if "Socket closed" in details or "Connection reset" in details:
+        return f"{code}, it hung up; check whether it asks for TLS, or for another certificate"
+    return code
 
 
 class Retry:

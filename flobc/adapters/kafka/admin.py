@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kafka.admin import ConfigResource, KafkaAdminClient  # type: ignore[import-untyped]
-from kafka.errors import TopicAlreadyExistsError  # type: ignore[import-untyped]
+from kafka.errors import (  # type: ignore[import-untyped]
+    AuthorizationError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+)
 
 from flobc.adapters.kafka.clients import in_our_words, open_client
 from flobc.adapters.kafka.settings import MAX_RECORD_BYTES, RECORD_OVERHEAD_BYTES, KafkaSettings, to_ms
-from flobc.errors import UsageError
+from flobc.errors import TransientError, UsageError
 
+_MISSING_TOPIC_DELAY_S = 1.0
 _STOCK_MESSAGE_BYTES = MAX_RECORD_BYTES + RECORD_OVERHEAD_BYTES
 
 
@@ -116,7 +122,7 @@ def _ensure(
             "configs": {requirement.name: requirement.wanted for requirement in requirements},
         }
         # another service may be quicker: what it made is checked as any other
-        with contextlib.suppress(TopicAlreadyExistsError):
+        with contextlib.suppress(TopicAlreadyExistsError), _waiting_for_the_maker(settings, name):
             admin.create_topics({name: options}, timeout_ms=to_ms(settings.request_timeout_s))
     admin.wait_for_topics([name], timeout_ms=to_ms(settings.request_timeout_s))
     _check(admin, settings, name, partitions, requirements, replicas)
@@ -145,9 +151,25 @@ def _check(
     _check_requirements(admin, settings, name, requirements)
 
 
+@contextlib.contextmanager
+def _waiting_for_the_maker(settings: KafkaSettings, name: str) -> Iterator[None]:
+    """Not everybody may make a topic: one that sees that it is not there and may not make it has only to wait."""
+    try:
+        yield
+    except AuthorizationError as error:
+        raise TransientError(
+            f"Kafka at {settings.address} has no topic {name} yet, and this user may not make it; it is made when the "
+            "first validator starts, trying again.",
+            _MISSING_TOPIC_DELAY_S,
+        ) from error
+
+
 def _count_partitions(admin: KafkaAdminClient, name: str) -> int:
-    found = [topic for topic in admin.describe_topics([name]) if topic["error_code"] == 0]
-    return len(found[0]["partitions"]) if found else 0
+    """How many partitions the topic has; 0 when it is not there. **Raises** what refuses to say."""
+    found = admin.describe_topics([name])[0]
+    if found["error_code"] == TopicAuthorizationFailedError.errno:
+        raise TopicAuthorizationFailedError(name)
+    return len(found["partitions"]) if found["error_code"] == 0 else 0
 
 
 def _check_requirements(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from kafka import errors  # type: ignore[import-untyped]
 from kafka.net.compat import KafkaNetClient  # type: ignore[import-untyped]
 
+from flobc.adapters.kafka.handshake import build_context, find_refusal
+from flobc.adapters.kafka.refusals import LOGIN_REFUSED, raise_refusals
 from flobc.adapters.kafka.settings import KafkaSettings
 from flobc.errors import DataError, FlobcError, TransientError, UsageError
 
@@ -17,9 +19,7 @@ Client = TypeVar("Client")
 _RETRY_DELAY_S = 1.0
 _REFUSED = (
     errors.AuthorizationError,
-    errors.SaslAuthenticationFailedError,
-    errors.UnsupportedSaslMechanismError,
-    errors.IllegalSaslStateError,
+    *LOGIN_REFUSED,
     errors.KafkaConfigurationError,
 )
 _UNSUITABLE = (
@@ -36,10 +36,26 @@ _BROKEN = (errors.CorruptRecordError, errors.UnsupportedCodecError)
 
 def open_client(kind: Callable[..., Client], settings: KafkaSettings, **options: Any) -> Client:
     """Return a connected client of the library. **Raises** TransientError when Kafka does not answer, UsageError."""
+    if not settings.security_protocol.endswith("SSL"):
+        return _open_client(kind, settings, options)
+    build_context(settings)
+    try:
+        return _open_client(kind, settings, options)
+    except TransientError as error:
+        refusal = find_refusal(settings)
+        if refusal is None:
+            raise
+        raise UsageError(
+            f"Cannot connect by TLS to Kafka at {settings.address}: {refusal}; correct CA, certificate and key."
+        ) from error
+
+
+def _open_client(kind: Callable[..., Client], settings: KafkaSettings, options: Mapping[str, Any]) -> Client:
     opened: list[Any] = []
 
     def open_connections(**configs: Any) -> Any:
         opened.append(KafkaNetClient(**configs))
+        raise_refusals(opened[-1]._manager)
         return opened[-1]
 
     with in_our_words(settings, "connect"):
@@ -77,7 +93,8 @@ def explain_error(error: BaseException, settings: KafkaSettings, what: str) -> F
         )
     if isinstance(error, _BROKEN):
         return DataError(f"Cannot {what}: a record at {place} is broken ({reason}); restore the topic.")
-    if isinstance(error, _REFUSED):
+    if isinstance(error, _REFUSED) or "AuthorizationFailedError" in reason:
+        # a producer that may write nowhere is told so in the text of a general error
         return UsageError(f"Cannot {what}: {place} refuses it ({reason}); correct the user, password or access rights.")
     if isinstance(error, _UNSUITABLE):
         return UsageError(f"Cannot {what}: {place} does not take it ({reason}); correct the topic's name or settings.")

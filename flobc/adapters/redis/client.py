@@ -10,6 +10,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from flobc.adapters.redis.handshake import find_tls_refusal
 from flobc.adapters.redis.settings import RedisSettings
 from flobc.errors import TransientError, UsageError
 
@@ -27,6 +28,7 @@ class RedisClient:
     """
 
     def __init__(self, settings: RedisSettings) -> None:
+        self._settings = settings
         self.address = settings.address
         self.prefix = settings.prefix
         self._user = settings.user or "default"
@@ -103,6 +105,11 @@ class RedisClient:
                 f"Redis at {self.address} refuses the user {self._user} ({error}); check its password and permissions."
             ) from error
         except redis.RedisError as error:
+            refusal = find_tls_refusal(error, self._settings)
+            if refusal is not None:
+                raise UsageError(
+                    f"No TLS connection to Redis at {self.address} ({refusal}); correct CA, certificate and key."
+                ) from error
             raise TransientError(
                 f"Redis at {self.address} cannot be used now ({error}); check that it runs and has room.", RETRY_DELAY_S
             ) from error

@@ -1,15 +1,19 @@
-"""Blocks as they come, of a run's directory or of a system."""
+"""Blocks as they come, of a run's directory, a system or ledgers."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flobc.composition.archive.directory import DirectoryArchive
 from flobc.composition.local.plan import is_system_directory, load_plan
 from flobc.composition.run_directory import load_height
 from flobc.protocol.chain.block import Block
+
+if TYPE_CHECKING:
+    from flobc.adapters.grpc import TlsSettings
 
 POLL_S = 0.5
 
@@ -23,9 +27,14 @@ def follow_blocks(root: Path, height: int) -> Iterator[Block]:
 
 
 def _follow_system(root: Path, height: int) -> Iterator[Block]:
+    return follow_ledgers(load_plan(root).ledgers, None, height)
+
+
+def follow_ledgers(addresses: Sequence[str], tls: TlsSettings | None, height: int) -> Iterator[Block]:
+    """Yield each block from ``height`` on, body included, as ``follow_blocks`` does, from ledgers."""
     from flobc.adapters.grpc import LedgerClient  # noqa: PLC0415 - a run in one process needs no clients
 
-    ledger = LedgerClient(load_plan(root).ledgers)
+    ledger = LedgerClient(addresses, tls)
     try:
         for header in ledger.follow(height):
             block = ledger.get_block(header.height)

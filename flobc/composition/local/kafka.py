@@ -1,4 +1,4 @@
-"""A real Kafka broker on this machine, for development and tests: one node, no replicas, no security."""
+"""A real Kafka broker on this machine, for development and tests: one node, no replicas, no security by itself."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import re
 import subprocess
 import time
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from flobc.composition.local.kafka_runner import Runner, find_runner
 from flobc.composition.local.process import DetachedProcess, find_free_port, is_port_open
 from flobc.errors import FlobcError, UsageError
 
+NOTHING_MORE: Mapping[str, str] = MappingProxyType({})
 _HOST = "127.0.0.1"
 _START_TIMEOUT_S = 90
 _STOP_TIMEOUT_S = 30
@@ -62,8 +65,13 @@ class LocalKafka:
         self.process.kill()
 
 
-def start_kafka(directory: Path, port: int | None = None) -> LocalKafka:
+def start_kafka(
+    directory: Path, port: int | None = None, more: Mapping[str, str] = NOTHING_MORE, format_options: Sequence[str] = ()
+) -> LocalKafka:
     """Start a broker whose data is in ``directory`` and wait until it serves clients at 127.0.0.1.
+
+    ``more`` are properties of the broker that add to the usual ones or override them, with the same places in braces
+    filled in; ``format_options`` are handed to Kafka's storage tool when the directory is new.
 
     A directory used before keeps its topics, and its port if none is given. The first start on a machine may
     fetch Kafka, which takes a minute.
@@ -82,7 +90,7 @@ def start_kafka(directory: Path, port: int | None = None) -> LocalKafka:
     _require_free_port(port, _PORT_TIMEOUT_S if port == old_port else 0)
     runner = find_runner(directory, port)
     properties.write_text(
-        _PROPERTIES.format(
+        (_PROPERTIES + "".join(f"{name}={value}\n" for name, value in more.items())).format(
             host=_HOST,
             listen_host=runner.listen_host,
             port=port,
@@ -90,7 +98,7 @@ def start_kafka(directory: Path, port: int | None = None) -> LocalKafka:
             data=directory / "data",
         )
     )
-    _format_once(runner, directory, properties)
+    _format_once(runner, directory, properties, format_options)
     process.start(runner.build_command("kafka.Kafka", str(properties)))
     process.wait_until(lambda: is_port_open(_HOST, port), _START_TIMEOUT_S)
     return LocalKafka(f"{_HOST}:{port}", process, runner)
@@ -112,12 +120,12 @@ def _read_ports(properties: Path) -> tuple[int | None, int | None]:
     return (int(found[1]), int(found[2])) if found else (None, None)
 
 
-def _format_once(runner: Runner, directory: Path, properties: Path) -> None:
+def _format_once(runner: Runner, directory: Path, properties: Path, options: Sequence[str]) -> None:
     if (directory / "data" / "meta.properties").exists():
         return
     # what its random-uuid prints, without a second of Java; a leading "-" would pass for an option
     cluster = "F" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
-    _run_tool(runner, "format", "--standalone", "--ignore-formatted", "-t", cluster, "-c", str(properties))
+    _run_tool(runner, "format", "--standalone", "--ignore-formatted", "-t", cluster, "-c", str(properties), *options)
 
 
 def _run_tool(runner: Runner, *arguments: str) -> str:

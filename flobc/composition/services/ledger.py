@@ -6,11 +6,11 @@ import logging
 from collections.abc import Callable, Mapping
 
 from flobc.adapters.grpc import BlobClient, LedgerServer
-from flobc.adapters.kafka import KafkaSettings
-from flobc.adapters.redis import check_server
+from flobc.adapters.redis import check_server, connect
+from flobc.composition.services.connections import build_kafka, build_redis, build_tls
 from flobc.composition.services.parts import Loop, Topics, load_genesis_file, open_topics
 from flobc.composition.services.progress import Progress
-from flobc.composition.services.recording import Recorder, build_stores, load_past, open_redis
+from flobc.composition.services.recording import Recorder, build_stores, get_prefix, load_past
 from flobc.composition.services.settings import LedgerSettings, split_addresses
 from flobc.composition.services.snapshots import Snapshot, Snapshots
 from flobc.ports.topics import Entry
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 def run_ledger(settings: LedgerSettings, loop: Loop) -> None:
     """Be a ledger until the loop is stopped. **Raises** FlobcError when going on makes no sense."""
     genesis = load_genesis_file(settings.genesis)
-    redis = open_redis(settings.redis, genesis)
+    redis = connect(build_redis(settings, get_prefix(genesis)))
     stores = build_stores(redis, genesis)
     snapshots = Snapshots(settings.data / "snapshot", loop)
     start = snapshots.load(build_initial_state(genesis).chain) or Snapshot(build_initial_state(genesis), 0, {})
@@ -39,15 +39,15 @@ def run_ledger(settings: LedgerSettings, loop: Loop) -> None:
         check_server(redis)
         past[:] = load_past(stores, start.state.height)
 
-    server = LedgerServer(genesis, stores.blocks, stores.states, stores.models)
+    server = LedgerServer(genesis, stores.blocks, stores.states, stores.models, build_tls(settings))
     server.set_serving(False)
-    peers = BlobClient(split_addresses(settings.validators))
+    peers = BlobClient(split_addresses(settings.validators), build_tls(settings))
     topics = None
     try:
         logger.info("serving the chain on %s", server.start(settings.listen))
         if not loop.wait_for("Redis", recall):
             return
-        topics = open_topics(KafkaSettings(settings.kafka, "ledger"), genesis, loop)
+        topics = open_topics(build_kafka(settings, "ledger"), genesis, loop)
         if topics is not None:
             recorder = Recorder(genesis, stores, peers.get_model, loop, server.notify)
             recorder.remember(start.state.height, past)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from flobc.adapters.redis import RedisBlocks, RedisClient, RedisModels, RedisSettings, RedisStates, connect
+from flobc.adapters.redis import RedisBlocks, RedisClient, RedisModels, RedisStates
 from flobc.composition.services.models import Fetch
 from flobc.composition.services.parts import Loop
 from flobc.errors import DataError, FlobcError, TransientError
@@ -42,11 +42,6 @@ def build_stores(client: RedisClient, genesis: Genesis) -> LedgerStores:
         RedisStates(client),
         RedisModels(client, genesis.model.chunk_size),
     )
-
-
-def open_redis(address: str, genesis: Genesis) -> RedisClient:
-    """Return a client for this chain's keys; it connects with its first call."""
-    return connect(RedisSettings.from_url(address, get_prefix(genesis)))
 
 
 def get_prefix(genesis: Genesis) -> str:

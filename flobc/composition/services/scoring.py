@@ -19,6 +19,7 @@ from flobc.adapters.filesystem import FileModels, FilePayloads
 from flobc.adapters.grpc import BlobClient
 from flobc.adapters.prometheus import Metrics
 from flobc.composition.genesis import load_validation_shard
+from flobc.composition.services.connections import build_tls
 from flobc.composition.services.models import FetchedModels, FetchedPayloads
 from flobc.composition.services.serving import set_up_logging
 from flobc.composition.services.settings import ValidatorSettings, split_addresses
@@ -164,7 +165,7 @@ def _begin(settings: ValidatorSettings, genesis: Genesis) -> None:
         task = get_task(genesis.task)
         prepare_worker()  # now that the task has loaded whatever library it computes with
         peers = split_addresses(settings.validators)
-        client = BlobClient(peers) if peers else None
+        client = BlobClient(peers, build_tls(settings)) if peers else None
         engine = LearningEngine(
             task,
             genesis,

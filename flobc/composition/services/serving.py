@@ -12,9 +12,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from pydantic.fields import FieldInfo
+
 from flobc import __version__
+from flobc.composition.services.access import ACCESS_FIELDS
 from flobc.composition.services.parts import Loop
 from flobc.composition.services.settings import ServiceSettings, load_settings
+from flobc.composition.services.settings_file import FILE_OPTION, FILE_VARIABLE, find_settings_file
 from flobc.errors import FlobcError, UsageError
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -59,11 +63,12 @@ def serve(
     ``workers`` is the number of threads beside the loop, one per core unless given.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
-    if given:
+    file = find_settings_file(given)
+    if given and file is None:
         print(describe_settings(program, about, kind), end="")
         return 0 if given in (["--help"], ["-h"]) else EXIT_USAGE
     try:
-        settings = load_settings(kind)
+        settings = load_settings(kind, file)
         set_up_logging(settings.log_level)
         loop = Loop(prepare_worker, workers)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -118,8 +123,23 @@ def set_up_logging(level: str) -> None:
 
 def describe_settings(program: str, about: str, kind: type[ServiceSettings]) -> str:
     """Return the help text: every variable, its default and what it means."""
-    lines = [f"usage: {program}", "", about, "", "Settings, from the environment:"]
-    for name, field in kind.model_fields.items():
-        default = "required" if field.is_required() else f"default {field.default!r}"
-        lines.append(f"  FLOBC_{name.upper():<16} {field.description} ({default})")
+    fields = kind.model_fields
+    lines = [
+        f"usage: {program} [{FILE_OPTION} PATH]",
+        "",
+        about,
+        "",
+        f"Settings, from the environment or from lines NAME=VALUE of the file PATH or {FILE_VARIABLE}:",
+        *(_describe_setting(name, fields[name]) for name in fields if name not in ACCESS_FIELDS),
+        "",
+        "Access to Kafka, Redis and gRPC (none of it: no TLS, no passwords):",
+        *(_describe_setting(name, fields[name]) for name in fields if name in ACCESS_FIELDS),
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _describe_setting(name: str, field: FieldInfo) -> str:
+    about = f"  FLOBC_{name.upper():<19} {field.description}"
+    if field.default is None:
+        return about
+    return f"{about} (required)" if field.is_required() else f"{about} (default {field.default!r})"

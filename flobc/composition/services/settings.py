@@ -1,4 +1,4 @@
-"""What a service is told at its start: environment variables ``FLOBC_...``, read once."""
+"""What a service is told at its start: variables ``FLOBC_...`` of the environment, or of a file; read once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from flobc.composition.genesis import ShardPlace
+from flobc.composition.services.access import GrpcAccess, KafkaAccess, RedisAccess, validate_access
+from flobc.composition.services.settings_file import validate_settings_file
 from flobc.errors import UsageError
 
 KEY_INDEX = "{index}"
@@ -17,7 +19,7 @@ KEY_INDEX = "{index}"
 S = TypeVar("S", bound="ServiceSettings")
 
 
-class ServiceSettings(BaseSettings):
+class ServiceSettings(KafkaAccess, GrpcAccess, BaseSettings):
     """What every service needs."""
 
     model_config = SettingsConfigDict(env_prefix="FLOBC_", frozen=True, extra="ignore")
@@ -90,10 +92,10 @@ class ValidatorSettings(LearnerSettings):
     keep_payloads: bool = Field(default=True, description="keep settled updates, so that others can verify all models")
 
 
-class LedgerSettings(ServiceSettings):
+class LedgerSettings(RedisAccess, ServiceSettings):
     """A ledger's settings."""
 
-    redis: str = Field(description="Redis's address, HOST:PORT")
+    redis: str = Field(description="Redis's address, HOST:PORT or rediss://HOST:PORT with TLS", repr=False)
     validators: str = Field(description="gRPC addresses of validators, to fetch models from")
 
 
@@ -102,13 +104,21 @@ def split_addresses(text: str) -> tuple[str, ...]:
     return tuple(item.strip() for item in text.split(",") if item.strip())
 
 
-def load_settings(kind: type[S]) -> S:
-    """Read a service's settings from the environment. **Raises** UsageError naming the first variable that is wrong."""
+def load_settings(kind: type[S], file: Path | None = None) -> S:
+    """Read a service's settings from the environment and, what is not there, from a file.
+
+    **Raises** UsageError naming the first variable that is wrong, or those that do not go together.
+    """
+    known = (TrainerSettings, ValidatorSettings, LedgerSettings, kind)
+    if file is not None:
+        validate_settings_file(file, {f"FLOBC_{name.upper()}" for each in known for name in each.model_fields})
     try:
-        return kind()  # type: ignore[call-arg]  # pydantic fills the fields from the environment
+        settings = kind(_env_file=file)  # type: ignore[call-arg]  # pydantic fills the fields
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "?"
         field = kind.model_fields.get(name)
         about = f" ({field.description})" if field is not None else ""
         raise UsageError(f"FLOBC_{name.upper()}{about}: {first['msg'].lower()}; set it and start again.") from error
+    validate_access(settings)
+    return settings

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from flobc.adapters.filesystem import FileLastHeader, FilePayloads
 from flobc.adapters.filesystem.keys import load_key_file
 from flobc.adapters.grpc import LedgerClient
-from flobc.adapters.kafka import KafkaSettings
 from flobc.adapters.memory import MemoryPayloads
 from flobc.composition.genesis import load_training_shards
 from flobc.composition.organisations.invitations import find_join
+from flobc.composition.services.connections import build_kafka, build_tls
 from flobc.composition.services.models import FetchedModels, RecentModels
 from flobc.composition.services.parts import Loop, Topics, load_genesis_file, open_topics
 from flobc.composition.services.settings import TrainerSettings, split_addresses
@@ -57,7 +57,7 @@ def run_trainer(settings: TrainerSettings, loop: Loop) -> None:
     task = get_task(genesis.task)
     shards = load_training_shards(task, settings.get_place(), len(indices))
     with contextlib.ExitStack() as closing:
-        ledger = LedgerClient(split_addresses(settings.ledgers))
+        ledger = LedgerClient(split_addresses(settings.ledgers), build_tls(settings))
         closing.callback(ledger.close)
         follower = LightFollower(genesis, ledger, loop.scheduler)
 
@@ -66,7 +66,7 @@ def run_trainer(settings: TrainerSettings, loop: Loop) -> None:
             return model == follower.state.head.header.model
 
         models = FetchedModels(RecentModels(), ledger.get_model, loop.stopping, is_newest)
-        topics = open_topics(KafkaSettings(settings.kafka, f"trainer-{settings.index}"), genesis, loop)
+        topics = open_topics(build_kafka(settings, f"trainer-{settings.index}"), genesis, loop)
         if topics is None:
             return
         closing.callback(topics.close, WRITER_STOP_S)

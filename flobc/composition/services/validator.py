@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from flobc.adapters.filesystem import FileModels, FilePayloads, FileSeals
 from flobc.adapters.filesystem.keys import load_key_file
 from flobc.adapters.grpc import BlobServer
-from flobc.adapters.kafka import KafkaSettings
 from flobc.composition.retention import Held, Retention
+from flobc.composition.services.connections import build_kafka, build_tls
 from flobc.composition.services.parts import Loop, Topics, load_genesis_file, open_topics
 from flobc.composition.services.progress import Progress
 from flobc.composition.services.receiving import Receiver
@@ -48,12 +48,12 @@ def run_validator(settings: ValidatorSettings, loop: Loop) -> None:
     models, payloads, seals = open_stores(settings, genesis)
     scorer = ScoringProcesses(settings, genesis, loop.metrics)
     loop.on_stop.append(scorer.close)
-    server = BlobServer(genesis, payloads, models)
+    server = BlobServer(genesis, payloads, models, build_tls(settings))
     server.set_serving(False)
     topics = None
     try:
         logger.info("serving payloads and models on %s", server.start(settings.listen))
-        topics = open_topics(KafkaSettings(settings.kafka, f"validator-{settings.index}"), genesis, loop)
+        topics = open_topics(build_kafka(settings, f"validator-{settings.index}"), genesis, loop)
         if topics is not None:
             snapshots = Snapshots(settings.data / "snapshot", loop)
             parts = ServiceParts(

@@ -1,0 +1,64 @@
+"""What ledgers hold of a chain, over gRPC: its genesis, blocks and models, without log and payloads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flobc.adapters.grpc import LedgerClient, TlsSettings
+from flobc.composition.archive.genesis import require_usable
+from flobc.errors import DataError
+from flobc.ports.payloads import Payload
+from flobc.protocol.chain.block import Block
+from flobc.protocol.params import Genesis
+
+
+class LedgerArchive:
+    """A chain as its ledgers tell it, up to the height that it had when this was opened.
+
+    **Raises** TransientError when no ledger answers, DataError when what they call its genesis is none, UsageError
+    when a TLS file cannot be read.
+    """
+
+    torn_bytes = 0
+
+    def __init__(self, addresses: Sequence[str], tls: TlsSettings | None = None) -> None:
+        self.name = ",".join(addresses)
+        self._ledger = LedgerClient(addresses, tls)
+        try:
+            genesis = self._ledger.get_genesis()
+            if genesis is None:
+                raise DataError(f"The ledger at {self.name} knows no genesis; ask another one.")
+            self.genesis: Genesis = require_usable(genesis, self.name)
+            head = self._ledger.get_head()
+        except BaseException:
+            self._ledger.close()
+            raise
+        self.height = 0 if head is None else head.height
+
+    def records(self) -> Iterator[bytes]:
+        """Yield nothing: ledgers do not serve the log."""
+        return iter(())
+
+    def block(self, height: int) -> Block | None:
+        """Return the block recorded for a height, or None."""
+        return self._ledger.get_block(height)
+
+    def payload(self, update: bytes) -> Payload | None:
+        """Return None: ledgers hold no payloads."""
+        del update
+        return None
+
+    def model(self, digest: bytes) -> NDArray[np.int32] | None:
+        """Return a model that the ledgers hold, or None. **Shapes**: (D,)."""
+        return self._ledger.get_model(digest)
+
+    def tests(self) -> dict[int, float]:
+        """Return nothing: no ledger holds the test set."""
+        return {}
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._ledger.close()
