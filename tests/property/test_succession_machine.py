@@ -112,6 +112,23 @@ class AttackedSuccession(RuleBasedStateMachine):
         self.a_block_is_made(0, variant, set(range(7)), set(range(7)) - {skipped})
         assert len(certified) <= len([key for key in self.headers if self.is_certified(key)])
 
+    @rule(number=st.integers(0, 50), seal=st.sets(indices))
+    def a_rival_is_locked(self, number: int, seal: set[int]) -> None:
+        """Everybody is restarted on a log with another block in a header's place; who has not sealed may seal it."""
+        header = self.headers[self.pick(number)]
+        if header.height:
+            rival = self.build_child(header.parent, 1 - header.step)
+            for who in self.honest:
+                self.get_ready(who, rival)
+            for index in sorted(seal):
+                self.seal(self.honest[index % len(self.honest)], rival)
+
+    @rule(plan=st.integers(0, 1), skipped=indices)
+    def nearly_everybody_approves(self, plan: int, skipped: int) -> None:
+        for index in range(len(self.honest)):
+            if index != skipped:
+                self.an_honest_validator_approves(index, plan)
+
     @rule(number=st.integers(0, 50), index=indices)
     def one_more_seal(self, number: int, index: int) -> None:
         header = self.pick(number)
