@@ -124,8 +124,13 @@ def assemble_successor(archive: ChainArchive, plan: Plan, approvals: Iterable[Ap
 
 
 def read_starts(archive: ChainArchive) -> tuple[Start, ...]:
-    """Return from which headers a successor could start, as far as the archive's log leads."""
-    return find_starts(archive.genesis, archive.records())
+    """Return from which headers a successor could start: by the log, and by the newest block where the log is lost."""
+    starts = find_starts(archive.genesis, archive.records())
+    block = archive.block(archive.height) if archive.height > starts[0].header.height else None
+    state = archive.state(block.header.state) if block is not None else None
+    if block is None or state is None:
+        return starts
+    return (*starts, Start(block.header, state, block.certificate))
 
 
 def save_message(path: Path, message: Plan | Approve) -> None:

@@ -28,12 +28,14 @@ from flobc.composition.succession import (
 from flobc.composition.verification import verify_chain
 from flobc.composition.verification.succession import verify_succession
 from flobc.errors import UsageError, VerificationError
+from flobc.protocol.consensus.starts import find_starts
 from flobc.protocol.consensus.state import build_initial_state
+from flobc.protocol.consensus.succession import build_approve, validate_successor
 from flobc.protocol.identity import Identity
-from flobc.protocol.messages import Seal, decode_record
+from flobc.protocol.messages import Seal, decode_record, sign
 from flobc.protocol.params import Genesis, Plan, get_chain_id
 from tests.support.crashes import Killed, KillSwitch
-from tests.support.embedded import World, build_settings
+from tests.support.embedded import StoresArchive, World, build_settings
 
 SETTINGS = build_settings("bsp", rounds=3)
 NEW = tuple(derive_identity(99, "validator", index) for index in range(4))
@@ -123,6 +125,40 @@ def test_a_chain_that_stopped_anywhere_has_a_successor(tmp_path: Path, writes: i
     assert genesis.parent is not None
     assert genesis.parent.header.height >= max((seal.height for seal in (*seals, *last)), default=0)
     assert run_child(out, world, genesis, 1).state.height == 1
+
+
+class LostLog(StoresArchive):
+    """What ledgers hold when Kafka has lost everything: blocks, models and the newest states."""
+
+    def __init__(self, world: World, states: dict[bytes, bytes]) -> None:
+        super().__init__(world.federation.genesis, world.stores)
+        self.states = states
+
+    def records(self) -> Iterator[bytes]:
+        return iter(())
+
+    def state(self, digest: bytes) -> bytes | None:
+        return self.states.get(digest)
+
+
+def test_a_chain_whose_log_is_lost_has_a_successor(tmp_path: Path) -> None:
+    """CHAIN-15: the certified head and its state are enough, for approvals need no log."""
+    world = World(SETTINGS)
+    world.run()
+    parent = world.federation.genesis
+    start = find_starts(parent, world.stores.log.read())[0]
+    plan = build_plan(parent, build_changes(world), SETTINGS.params)
+    approvals = []
+    for one in world.federation.validators:
+        sealed = world.stores.seals.load(one.public_key)
+        approvals.append(sign(build_approve(plan, one.public_key, sealed), one))
+    with pytest.raises(UsageError, match="seals up to block 3"):
+        assemble_successor(LostLog(world, {}), plan, approvals, tmp_path / "new")
+    states = {start.header.state: start.state}
+    genesis = assemble_successor(LostLog(world, states), plan, approvals, tmp_path / "new")
+    assert genesis.parent is not None
+    assert genesis.parent.header == world.blocks[-1].header
+    validate_successor(parent, genesis)
 
 
 def test_who_approved_seals_no_more(tmp_path: Path) -> None:
