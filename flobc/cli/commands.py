@@ -148,6 +148,8 @@ def add_succession(commands: Commands) -> None:
     add_option(
         assemble, assemble, "--approval", metavar="FILE", action="append", required=True, help="an approval; repeatable"
     )
+    about = "secret key of a new member on this machine, for flobc up; repeatable"
+    add_option(assemble, assemble, "--node-key", metavar="FILE", action="append", help=about)
     for command, what in ((propose, "the plan"), (approve, "the approval"), (assemble, "the successor's directory")):
         add_option(command, command, "--out", metavar="PATH", required=True, help=f"where {what} is written")
         add_output_options(command)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from flobc.adapters.filesystem.keys import load_key_file
 from flobc.cli import kinds
-from flobc.cli.archives import open_chain
+from flobc.cli.archives import choose_path, open_chain
 from flobc.cli.options import apply_options
 from flobc.cli.output import Talk, print_fields, print_json
+from flobc.composition.local.succession import prepare_nodes
 from flobc.composition.settings import RunSettings
 from flobc.composition.succession import (
     Changes,
@@ -75,6 +76,8 @@ def execute_assemble(arguments: Namespace) -> int:
         archive.close()
     if genesis.parent is None:
         raise UsageError("The genesis names no parent; assemble it anew.")
+    keys = [read_path("--node-key", given) for given in arguments.node_key or ()]
+    missing = prepare_nodes(choose_path(arguments), out, genesis, keys)
     about: dict[str, object] = {
         "successor": get_chain_id(genesis).hex(),
         "start": genesis.parent.header.height,
@@ -82,9 +85,12 @@ def execute_assemble(arguments: Namespace) -> int:
         "directory": str(out),
     }
     print_data(arguments, describe_plan(archive.genesis, plan) | about)
+    if (out / "nodes").is_dir():
+        Talk(arguments.quiet).say(f"Start the successor on this machine with: flobc up --dir {out}")
+        return 0
     Talk(arguments.quiet).say(
         f"Start the successor's services with FLOBC_GENESIS={out / 'genesis'} FLOBC_INITIAL_MODEL={out / 'initial'}; "
-        "validators that stay keep their directories."
+        f"validators that stay keep their directories. For flobc up, {len(missing)} members' keys are not here."
     )
     return 0
 
