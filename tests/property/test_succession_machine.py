@@ -123,6 +123,12 @@ class AttackedSuccession(RuleBasedStateMachine):
             for index in sorted(seal):
                 self.seal(self.honest[index % len(self.honest)], rival)
 
+    @rule(number=st.integers(0, 50), variant=st.integers(0, 1))
+    def a_block_is_invented(self, number: int, variant: int) -> None:
+        """On whatever liars like: nobody honest has seen it, so no quorum proves it."""
+        everything = list(self.headers)
+        self.build_child(everything[number % len(everything)], variant)
+
     @rule(plan=st.integers(0, 1), skipped=indices)
     def nearly_everybody_approves(self, plan: int, skipped: int) -> None:
         for index in range(len(self.honest)):
@@ -201,7 +207,7 @@ class AttackedSuccession(RuleBasedStateMachine):
 
 
 TestAttackedSuccession = AttackedSuccession.TestCase
-TestAttackedSuccession.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+TestAttackedSuccession.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
 
 
 @given(order=st.permutations(range(4)), steps=st.integers(0, 10), claim=st.sampled_from([None, "lie", 2**63]))

@@ -278,7 +278,8 @@ def carry_core(genesis: Genesis, core: CoreState, parent: Parent) -> CoreState:
     params, mode = genesis.params, parent.params.admission.mode
     bounds = core.norm_bounds
     if params.aggregation == parent.params.aggregation:
-        bounds = {0: old.norm_bounds[old.height]}
+        # A stranger's genesis may hold a state that no log leads to; its approvals are somebody else's to check.
+        bounds = {0: old.norm_bounds.get(old.height, params.aggregation.norm_cap)}
     return dataclasses.replace(
         core,
         trust=carry(params.trust, parent.params.trust, old.trust, genesis.trainers, old.height),

@@ -16,11 +16,12 @@ from flobc.protocol.consensus.succession import (
     validate_plan,
     validate_successor,
 )
-from flobc.protocol.encoding import decode, encode
+from flobc.protocol.encoding import compute_digest, decode, encode
 from flobc.protocol.messages import Seal, sign
 from flobc.protocol.params import Genesis, get_chain_id
 from flobc.protocol.roles.light_client import LightClient
 from flobc.protocol.trust.params import INITIAL_TRUST, TRUST_ONE
+from flobc.protocol.trust.state import Reference, TrustEntry, TrustState
 from tests.support.dialogue import Chain, build_params, digest, identities, identity
 from tests.support.succession import (
     NEW_VALIDATORS,
@@ -302,6 +303,28 @@ def test_a_genesis_whose_state_is_not_its_parents_is_refused():
         build_initial_state(forge_link(child, state=encode(build_initial_state(succeed(Chain())).core)))
     with pytest.raises(UsageError, match="another model"):
         build_initial_state(replace(child, initial_model=digest("other")))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"norm_bounds": {}},
+        {"height": 2**64 - 1},
+        {"trust": TrustState()},
+        {"trust": TrustState({digest("x"): TrustEntry(-(2**63), -(2**63), 0)}, (Reference(-(2**63), 0, 0),))},
+        {"trainers": {}},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+@pytest.mark.parametrize("policy", ["none", "flobc", "flobc_plus"])
+def test_invalid_states_of_a_strangers_genesis_do_no_harm(changes, policy):
+    """CHAIN-16, CHAIN-17: before its approvals are checked it is read, whatever it holds."""
+    child = succeed(play(policy=policy))
+    link = child.parent
+    core = replace(decode_state(link.state, link.header.state), **changes)
+    header = replace(link.header, state=compute_digest(core))
+    state = build_initial_state(forge_link(child, state=encode(core), header=header))
+    assert state.core.trainers.keys() == state.core.trust.entries.keys() == set(child.trainers)
 
 
 def test_who_is_convicted_stays_convicted():
