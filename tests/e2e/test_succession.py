@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +32,7 @@ from flobc.composition.verification.succession import verify_succession
 from flobc.errors import UsageError, VerificationError
 from flobc.protocol.consensus.starts import find_starts
 from flobc.protocol.consensus.state import build_initial_state
-from flobc.protocol.consensus.succession import build_approve, validate_successor
+from flobc.protocol.consensus.succession import build_approve, build_successor, validate_successor
 from flobc.protocol.identity import Identity
 from flobc.protocol.messages import Seal, decode_record, sign
 from flobc.protocol.params import Genesis, Plan, get_chain_id
@@ -181,6 +183,23 @@ def test_who_approved_seals_no_more(tmp_path: Path) -> None:
     assert succeed(root, tmp_path / "new", world, plan).parent.header.height == 5  # type: ignore[union-attr]
 
 
+def test_invalid_a_quorum_of_liars_left_a_block_behind(tmp_path: Path) -> None:
+    """CHAIN-15: the genesis alone looks right, but whoever holds the parent's later block sees that it is not."""
+    root = tmp_path / "old"
+    world = run_parent(root)
+    parent = world.federation.genesis
+    plan = build_plan(parent, build_changes(world), SETTINGS.params)
+    records = list(open_archive(root).records())
+    lengths = range(len(records), 0, -1)
+    start = next(one for length in lengths if (one := find_starts(parent, records[:length])[0]).header.height == 2)
+    lies = [sign(build_approve(plan, one.public_key, None), one) for one in world.federation.validators]
+    genesis = build_successor(parent, plan, [start], lies)
+    validate_successor(parent, genesis)
+    with pytest.raises(VerificationError, match="starts from block 2") as caught:
+        verify_succession(root, genesis)
+    assert (caught.value.height, caught.value.rule) == (3, "CHAIN-15")
+
+
 def test_a_validator_serves_one_successor(tmp_path: Path) -> None:
     """CHAIN-18: one plan, two geneses by different approvals; who sealed on one does not begin on the other."""
     root = tmp_path / "old"
@@ -203,8 +222,6 @@ def test_a_validator_serves_one_successor(tmp_path: Path) -> None:
 
 def write_key(path: Path, seed: int, role: str, index: int) -> Identity:
     """The key file of a sandbox's node."""
-    import hashlib  # noqa: PLC0415
-
     secret = hashlib.sha256(f"flobc/1/sandbox/{seed}/{role}/{index}".encode()).hexdigest()
     path.write_text(f"flobc-ed25519-seed:{secret}\n")
     path.chmod(0o600)
@@ -278,8 +295,6 @@ def test_invalid_approvals_are_refused_in_one_sentence(
     assert main(build_approve_command(root, plan, tmp_path, 9)) == 2
     assert "none of the chain's validators" in capsys.readouterr().err
     with (root / "lock").open("a+") as lock:
-        import fcntl  # noqa: PLC0415
-
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert main(build_approve_command(root, plan, tmp_path, 0)) == 2
     assert "stop it and approve again" in capsys.readouterr().err
