@@ -6,7 +6,7 @@ import importlib
 from argparse import Namespace
 from collections.abc import Callable
 
-from flobc.cli.options import GROUPS, PRESET_NAMES, read_options
+from flobc.cli.options import CHAIN, GROUPS, PRESET_NAMES, read_options
 from flobc.cli.parser import (
     CommandParser,
     Commands,
@@ -47,6 +47,12 @@ def execute_genesis(arguments: Namespace) -> int:
     return lazily("genesis", "execute_new")(arguments)
 
 
+def execute_propose(arguments: Namespace) -> int:
+    """Read the options of ``flobc succession propose`` before anything is loaded."""
+    arguments.given = read_options(vars(arguments))
+    return lazily("succession", "execute_propose")(arguments)
+
+
 def build_parser() -> CommandParser:
     """Return the parser of the whole program."""
     root = build_root()
@@ -57,6 +63,7 @@ def build_parser() -> CommandParser:
     add_joining(commands)
     add_ledger(commands)
     add_doctor(commands)
+    add_succession(commands)
     add_looks(commands)
     add_verify(commands)
     add_export(commands)
@@ -195,6 +202,41 @@ def add_doctor(commands: Commands) -> None:
     add_output_options(doctor)
 
 
+def add_succession(commands: Commands) -> None:
+    """Add ``flobc succession propose``, ``approve`` and ``assemble``."""
+    group = add_commands(commands.add("succession", None, "end a chain and begin its successor"), "what")
+    propose = group.add("propose", execute_propose, "write a plan: who validates and trains next, by which rules")
+    propose.usage = "flobc succession propose [PATH] --out PLAN [OPTIONS]"
+    add_place(propose, "the chain that ends; the newest run unless given")
+    for role in ("validator", "trainer"):
+        for verb, about in (("add", f"public key of a {role} that comes"), ("remove", "public key of one that goes")):
+            add_option(
+                propose, propose, f"--{verb}-{role}", metavar="KEY", action="append", help=f"{about}; repeatable"
+            )
+    rules = propose.add_argument_group("rules (as before unless given)")
+    for option in CHAIN:
+        add_option(rules, propose, option.flag, metavar=option.kind.metavar, help=option.help)
+    approve = group.add(
+        "approve", lazily("succession", "execute_approve"), "approve a plan for one validator, for ever"
+    )
+    approve.add_argument("plan", metavar="PLAN", help="the plan's file")
+    add_option(approve, approve, "--genesis", metavar="FILE", required=True, help="genesis of the chain that ends")
+    add_option(approve, approve, "--data", metavar="DIR", required=True, help="the validator's directory (FLOBC_DATA)")
+    add_option(approve, approve, "--key", metavar="FILE", required=True, help="the validator's secret key")
+    add_option(approve, approve, "--never-sealed", action="store_true", help="it never sealed a block of this chain")
+    assemble = group.add("assemble", lazily("succession", "execute_assemble"), "write the successor's genesis")
+    add_place(assemble, "a copy of the chain that ends, its log included")
+    add_option(assemble, assemble, "--plan", metavar="PLAN", required=True, help="the plan's file")
+    add_option(
+        assemble, assemble, "--approval", metavar="FILE", action="append", required=True, help="an approval; repeatable"
+    )
+    about = "secret key of a new member on this machine, for flobc up; repeatable"
+    add_option(assemble, assemble, "--node-key", metavar="FILE", action="append", help=about)
+    for command, what in ((propose, "the plan"), (approve, "the approval"), (assemble, "the successor's directory")):
+        add_option(command, command, "--out", metavar="PATH", required=True, help=f"where {what} is written")
+        add_output_options(command)
+
+
 def add_looks(commands: Commands) -> None:
     """Add ``flobc status``, ``flobc watch`` and ``flobc blocks``."""
     status = commands.add("status", lazily("status", "execute_status"), "show what a chain is and how far it is")
@@ -223,6 +265,7 @@ def add_verify(commands: Commands) -> None:
         command, command, "--chain", metavar="DIGEST", help="the chain id that it must be, as its validators say"
     )
     add_ledger_access(command)
+    add_option(command, command, "--parent", metavar="PATH", help="the chain (or its genesis) that it must succeed")
     add_output_options(command)
 
 

@@ -13,6 +13,7 @@ from flobc.cli.output import Talk, print_fields, print_json
 from flobc.cli.steps import show_steps
 from flobc.composition.archive import open_archive
 from flobc.composition.verification import VerifyReport, verify_chain
+from flobc.composition.verification.succession import verify_succession
 from flobc.errors import VerificationError
 from flobc.ports.archive import ChainArchive
 from flobc.protocol.params import get_chain_id
@@ -30,15 +31,43 @@ def execute(arguments: Namespace) -> int:
         for warning in report.warnings:
             talk.warn(warning)
         require_complete(report, has_log=not read_addresses(arguments))
+        check_parent(archive, arguments, talk)
     except VerificationError as error:
         if arguments.json:
             print_json({"verified": False, "height": error.height, "rule": error.rule, "message": str(error)})
         raise
     if arguments.json:
-        print_json(describe_report(report))
+        print_json(describe_report(report) | describe_parent(archive, arguments))
     else:
         print_report(report, full=arguments.full)
+        if archive.genesis.parent is not None:
+            print_fields((name, value) for name, value in describe_parent(archive, arguments).items())
     return 0
+
+
+def check_parent(archive: ChainArchive, arguments: Namespace, talk: Talk) -> None:
+    """Check the link to the chain given as ``--parent``. **Raises** VerificationError, DataError."""
+    parent = archive.genesis.parent
+    if arguments.parent is not None:
+        if not verify_succession(kinds.path().read("--parent", arguments.parent), archive.genesis):
+            talk.warn("The parent's block at the start is not there to compare; its proof in the genesis was checked.")
+    elif parent is not None:
+        talk.warn(
+            f"This chain says that it succeeds chain {parent.header.chain.hex()} from block {parent.header.height}; "
+            "check that with --parent PATH."
+        )
+
+
+def describe_parent(archive: ChainArchive, arguments: Namespace) -> dict[str, object]:
+    """Return what the genesis says of its parent, and whether that was checked, as JSON data."""
+    parent = archive.genesis.parent
+    if parent is None:
+        return {}
+    return {
+        "parent": parent.header.chain.hex(),
+        "start": parent.header.height,
+        "succession": "verified" if arguments.parent is not None else "not checked",
+    }
 
 
 def read_chain_id(arguments: Namespace) -> bytes | None:

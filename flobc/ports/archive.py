@@ -59,6 +59,10 @@ class ChainArchive(Protocol):
         """
         ...
 
+    def state(self, digest: bytes) -> bytes | None:
+        """Return what is stored as the encoded core state with this digest, or None."""
+        ...
+
     def tests(self) -> dict[int, float]:
         """Return the test accuracy by height, as far as it was measured."""
         ...

@@ -165,6 +165,21 @@ class Seal(Signed):
 
 
 @dataclasses.dataclass(frozen=True)
+class Approve(Signed):
+    """A validator gives a chain up for its successor: for ever, for one plan, naming its last seal (CHAIN-14).
+
+    No record of the log: approvals are gathered by whoever builds the successor's genesis.
+    """
+
+    SENDER = "validator"
+    chain: Digest
+    validator: Key
+    plan: Digest
+    sealed: Seal | None
+    signature: Signature = NO_SIGNATURE
+
+
+@dataclasses.dataclass(frozen=True)
 class Invitation(Signed):
     """The operator lets holders of the secret of ``invite_key`` join, up to ``max_joins``, until a height."""
 

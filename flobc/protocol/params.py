@@ -12,8 +12,10 @@ from typing import Literal
 
 from flobc.errors import RemoteProtocolError, UsageError
 from flobc.protocol.bounds import CODECS, PPM, CodecName, require_choice, require_int
+from flobc.protocol.chain.block import Header
 from flobc.protocol.encoding import I32, U8, U16, U32, U64, Digest, Key, compute_digest
 from flobc.protocol.identity import validate_public_key
+from flobc.protocol.messages import Approve, Ready, Seal
 from flobc.protocol.sync.params import SyncParams, validate_sync_params
 from flobc.protocol.trust.params import TrustParams, validate_trust_params
 from flobc.protocol.trust.weights import WeightParams, validate_weight_params
@@ -123,11 +125,46 @@ class ChainParams:
 
 
 @dataclasses.dataclass(frozen=True)
+class Plan:
+    """How a successor differs from its parent; what the parent's validators approve (CHAIN-13).
+
+    It names no block to start from: that follows from the approvals. ``admitted`` and ``removed``
+    change the registry of trainers; whoever is in neither is carried over.
+    """
+
+    chain: Digest
+    version: U16
+    validators: tuple[Key, ...]
+    admitted: tuple[Key, ...]
+    removed: tuple[Key, ...]
+    params: ChainParams
+
+
+@dataclasses.dataclass(frozen=True)
+class Parent:
+    """Where a successor begins, and why it may: its parent's last header, core state and approvals (CHAIN-15).
+
+    ``state`` is the encoded core state that the header commits to. The header is proved by a quorum
+    of ``seals``, or of ``readys``, or as the parent's own block 0 by neither. ``params`` are the parent's.
+    """
+
+    header: Header
+    state: bytes
+    params: ChainParams
+    admitted: tuple[Key, ...]
+    removed: tuple[Key, ...]
+    seals: tuple[Seal, ...]
+    readys: tuple[Ready, ...]
+    approvals: tuple[Approve, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Genesis:
     """Block 0: the model, the members and the params; its digest is the chain id (CHAIN-1).
 
     ``task`` and ``training`` tell an honest trainer what to train and with which settings; the
-    core only hashes them. ``salt`` tells apart chains that agree in all else.
+    core only hashes them. ``salt`` tells apart chains that agree in all else. ``parent`` is there
+    when the chain goes on where another one ended (CHAIN-16).
     """
 
     version: U16
@@ -140,6 +177,7 @@ class Genesis:
     validators: tuple[Key, ...]
     trainers: tuple[Key, ...]
     params: ChainParams
+    parent: Parent | None = None
 
 
 def get_chain_id(genesis: Genesis) -> bytes:
@@ -158,7 +196,7 @@ def get_fault_tolerance(num_validators: int) -> int:
 
 
 def validate_genesis(genesis: Genesis) -> None:
-    """Check that a chain can live with this genesis (CHAIN-2..CHAIN-4).
+    """Check that a chain can live with this genesis (CHAIN-2..CHAIN-4); it does not check its parent's approvals.
 
     **Raises** UsageError, naming the field, what was expected and what was found.
     """

@@ -65,7 +65,9 @@ class ValidatorNode:
     def __init__(self, parts: ValidatorParts) -> None:
         self._parts = parts
         self._key = parts.identity.public_key
-        self._role = rules.ValidatorRole(self._key, seal=parts.seals.load(self._key))
+        state, seals = parts.follower.state, parts.seals
+        has_approved = seals.load_approve(state.chain, self._key) is not None
+        self._role = rules.build_role(state.genesis, self._key, seals.load(self._key), has_approved=has_approved)
         self._busy: set[tuple[object, ...]] = set()
         self._running: Counter[str] = Counter()
         self._asked: tuple[rules.ValidatorRole | None, ChainState | None] = (None, None)

@@ -76,6 +76,9 @@ class StoresArchive:
     def model(self, digest: bytes) -> NDArray[np.int32] | None:
         return self._stores.models.get(digest)
 
+    def state(self, digest: bytes) -> bytes | None:
+        return None
+
     def tests(self) -> dict[int, float]:
         return {}
 

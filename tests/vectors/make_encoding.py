@@ -18,9 +18,12 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 
 from flobc.protocol.chain.block import Block, Body, CountedVotes, Decision, Header  # noqa: E402
+from flobc.protocol.consensus.starts import find_starts  # noqa: E402
 from flobc.protocol.consensus.state import CoreState  # noqa: E402
+from flobc.protocol.consensus.succession import build_approve, build_successor, get_plan  # noqa: E402
 from flobc.protocol.encoding import compute_digest, encode  # noqa: E402
 from flobc.protocol.messages import (  # noqa: E402
+    Approve,
     BaseReport,
     Evidence,
     Fault,
@@ -39,13 +42,26 @@ from flobc.protocol.messages import (  # noqa: E402
     sign,
     signing_bytes,
 )
-from flobc.protocol.params import Genesis  # noqa: E402
+from flobc.protocol.params import Genesis, Plan, get_chain_id  # noqa: E402
 from flobc.protocol.trust.state import TrustState  # noqa: E402
 from tests.support.dialogue import Chain, build_params, digest, identity  # noqa: E402
 
 PATH = HERE / "encoding.json"
 RECORDS = (VoteBatch, Timeout, Ready, Seal, Join, Evidence, UpdateHeader, UpdateChunk)
-OTHERS = (Invitation, BaseReport, Genesis, Header, Body, Block, Decision, CountedVotes, CoreState, TrustState)
+OTHERS = (
+    Invitation,
+    Approve,
+    BaseReport,
+    Plan,
+    Genesis,
+    Header,
+    Body,
+    Block,
+    Decision,
+    CountedVotes,
+    CoreState,
+    TrustState,
+)
 CLASSES: dict[str, type[Any]] = {cls.__name__: cls for cls in RECORDS + OTHERS}
 SECRET = identity("invitation")
 NEWCOMER = identity("newcomer")
@@ -100,7 +116,22 @@ def build_values() -> dict[str, Any]:
     values["counted votes"] = chain.state.head.body.votes[0]
     values["block"] = chain.state.head
     values["state"] = chain.state.core
+    values |= build_succession(chain)
     return values
+
+
+def build_succession(chain: Chain) -> dict[str, Any]:
+    """Give the plan, an approval and the genesis of a successor from the chain's first block."""
+    genesis, head = chain.genesis, chain.state.head
+    admitted = (identity("trainer", 2).public_key,)
+    plan = Plan(get_chain_id(genesis), genesis.version, genesis.validators, admitted, (), genesis.params)
+    approvals = [
+        sign(build_approve(plan, seal.validator, seal), who)
+        for seal, who in zip(head.certificate, chain.validators, strict=True)
+    ]
+    successor = build_successor(genesis, plan, find_starts(genesis, chain.log), approvals)
+    assert get_plan(successor) == plan
+    return {"plan": plan, "approval": approvals[0], "successor's genesis": successor}
 
 
 def get_seed(message: Signed) -> bytes:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import fcntl
+import os
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +26,12 @@ from flobc.adapters.filesystem.formats import (
 )
 from flobc.errors import DataError, RemoteProtocolError
 from flobc.ports.payloads import Payload
+from flobc.ports.seals import require_approving, require_sealing
 from flobc.ports.states import require_state
 from flobc.protocol.chain.block import Block, compute_header_digest
 from flobc.protocol.consensus.machine import MAX_RECORD_BYTES
-from flobc.protocol.encoding import encode
-from flobc.protocol.messages import Seal, UpdateHeader, decode_record, encode_record
+from flobc.protocol.encoding import decode, encode
+from flobc.protocol.messages import Approve, Seal, UpdateHeader, decode_record, encode_record
 
 MAX_TENSOR_BYTES = 1 << 32
 """Longest file of a payload or model: what a longer one says would not fit a reader's memory."""
@@ -157,10 +161,26 @@ class FileSeals:
     def _path(self, validator: bytes) -> Path:
         return self._directory / f"{validator.hex()}.seal"
 
+    def _approve_path(self, chain: bytes, validator: bytes) -> Path:
+        return self._directory / f"{validator.hex()}-{chain.hex()}.approve"
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep every other process from writing here: one may seal while another one approves."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._directory, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
     def save(self, seal: Seal) -> None:
-        """Make the seal durable before anybody sees it."""
+        """Make the seal durable before anybody sees it. **Raises** LocalProtocolError after an approval."""
         self._sync_log()
-        write_atomically(self._path(seal.validator), [encode_record(seal)])
+        with self._alone():
+            require_sealing(seal, self.load_approve(seal.chain, seal.validator))
+            write_atomically(self._path(seal.validator), [encode_record(seal)])
 
     def load(self, validator: bytes) -> Seal | None:
         """Return a validator's last seal, or None. **Raises** DataError when its file is damaged."""
@@ -175,6 +195,24 @@ class FileSeals:
         if not isinstance(seal, Seal):
             raise DataError(f"The file {path} holds no seal; this validator must not seal before it is restored.")
         return seal
+
+    def save_approve(self, approve: Approve) -> None:
+        """Make the approval durable. **Raises** UsageError when it does not fit what was kept before."""
+        with self._alone():
+            before = self.load_approve(approve.chain, approve.validator)
+            require_approving(approve, self.load(approve.validator), before)
+            write_atomically(self._approve_path(approve.chain, approve.validator), [encode(approve)])
+
+    def load_approve(self, chain: bytes, validator: bytes) -> Approve | None:
+        """Return a validator's approval, or None. **Raises** DataError when its file is damaged."""
+        path = self._approve_path(chain, validator)
+        data = read_regular(path, MAX_RECORD_BYTES)
+        if data is None:
+            return None
+        try:
+            return decode(Approve, data)
+        except RemoteProtocolError as error:
+            raise DataError(f"The approval {path} is damaged ({error}); this validator must not seal.") from error
 
 
 class FileStates:

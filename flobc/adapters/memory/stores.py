@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Iterator
 
 import numpy as np
@@ -9,9 +10,10 @@ from numpy.typing import NDArray
 
 from flobc.ports.payloads import Payload
 from flobc.ports.records import require_record
+from flobc.ports.seals import require_approving, require_sealing
 from flobc.ports.states import require_state
 from flobc.protocol.chain.block import Block, compute_header_digest
-from flobc.protocol.messages import Seal, UpdateHeader
+from flobc.protocol.messages import Approve, Seal, UpdateHeader
 
 
 class MemoryLog:
@@ -112,14 +114,29 @@ class MemorySeals:
 
     def __init__(self) -> None:
         self._seals: dict[bytes, Seal] = {}
+        self._approvals: dict[tuple[bytes, bytes], Approve] = {}
+        self._lock = threading.Lock()
 
     def save(self, seal: Seal) -> None:
-        """Keep the seal."""
-        self._seals[seal.validator] = seal
+        """Keep the seal. **Raises** LocalProtocolError after an approval."""
+        with self._lock:
+            require_sealing(seal, self.load_approve(seal.chain, seal.validator))
+            self._seals[seal.validator] = seal
 
     def load(self, validator: bytes) -> Seal | None:
         """Return a validator's last seal, or None."""
         return self._seals.get(validator)
+
+    def save_approve(self, approve: Approve) -> None:
+        """Keep the approval. **Raises** UsageError when it does not fit what was kept before."""
+        with self._lock:
+            before = self.load_approve(approve.chain, approve.validator)
+            require_approving(approve, self.load(approve.validator), before)
+            self._approvals[approve.chain, approve.validator] = approve
+
+    def load_approve(self, chain: bytes, validator: bytes) -> Approve | None:
+        """Return a validator's approval of a successor of ``chain``, or None."""
+        return self._approvals.get((chain, validator))
 
 
 class MemoryStates:

@@ -68,6 +68,10 @@ class SystemArchive:
         """Return a model that the ledgers hold, or None. **Shapes**: (D,)."""
         return self._ledger.get_model(digest)
 
+    def state(self, digest: bytes) -> bytes | None:
+        """Return a core state that the ledgers hold, or None."""
+        return self._ledger.get_state(digest)
+
     def tests(self) -> dict[int, float]:
         """Return nothing: no service holds the test set."""
         return {}

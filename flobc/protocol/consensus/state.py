@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import hashlib
 
-from flobc.errors import RemoteProtocolError
+from flobc.errors import RemoteProtocolError, UsageError
 from flobc.protocol.chain.block import (
     EMPTY_BODY,
     NO_DIGEST,
@@ -20,9 +20,9 @@ from flobc.protocol.chain.block import (
 )
 from flobc.protocol.encoding import I32, I64, U16, U32, U64, Digest, Key, compute_digest, decode, tagged
 from flobc.protocol.messages import BaseReport, Evidence, Fault, Seal, UpdateHeader
-from flobc.protocol.params import ChainParams, Genesis, get_chain_id, get_quorum, validate_genesis
+from flobc.protocol.params import ChainParams, Genesis, Parent, get_chain_id, get_quorum, validate_genesis
 from flobc.protocol.sync.policies import RoundView
-from flobc.protocol.trust.policies import admit_genesis
+from flobc.protocol.trust.policies import admit_genesis, carry
 from flobc.protocol.trust.state import TrustState
 
 
@@ -204,10 +204,39 @@ def is_decided(state: ChainState, update: PendingUpdate) -> bool:
 def build_initial_state(genesis: Genesis) -> ChainState:
     """Return the state before the first record: block 0 is the genesis itself (CHAIN-1).
 
+    A successor begins with the trust and the trainers of its parent (CHAIN-17).
+
     **Raises** UsageError when the genesis is not one that a chain can live with.
     """
     validate_genesis(genesis)
-    core = CoreState(
+    core = build_first_core(genesis)
+    parent = NO_DIGEST
+    if genesis.parent is not None:
+        core = carry_core(genesis, core, genesis.parent)
+        parent = compute_header_digest(genesis.parent.header)
+    chain = get_chain_id(genesis)
+    header = Header(
+        chain=chain,
+        height=0,
+        parent=parent,
+        closing_position=0,
+        log_digest=NO_DIGEST,
+        num_decisions=0,
+        decisions_root=compute_decisions_root(()),
+        evidence_root=compute_evidence_root(()),
+        state=compute_digest(core),
+        model=genesis.initial_model,
+        closing=Closing.GENESIS,
+        step=0,
+        loss=None,
+        accuracy=None,
+    )
+    return ChainState(genesis, chain, Block(header, (), EMPTY_BODY), core)
+
+
+def build_first_core(genesis: Genesis) -> CoreState:
+    """Return the core state of a chain without a past: all members equal, nothing pending."""
+    return CoreState(
         height=0,
         position=0,
         log_digest=NO_DIGEST,
@@ -228,24 +257,45 @@ def build_initial_state(genesis: Genesis) -> ChainState:
         evidence=(),
         convicted=(),
     )
-    chain = get_chain_id(genesis)
-    header = Header(
-        chain=chain,
-        height=0,
-        parent=NO_DIGEST,
-        closing_position=0,
-        log_digest=NO_DIGEST,
-        num_decisions=0,
-        decisions_root=compute_decisions_root(()),
-        evidence_root=compute_evidence_root(()),
-        state=compute_digest(core),
-        model=genesis.initial_model,
-        closing=Closing.GENESIS,
-        step=0,
-        loss=None,
-        accuracy=None,
+
+
+def carry_core(genesis: Genesis, core: CoreState, parent: Parent) -> CoreState:
+    """Return a successor's first core with what its parent's core state hands on (CHAIN-17).
+
+    What is pending stays behind: its signatures name the old chain.
+
+    **Raises** UsageError when the state in the genesis is not the one that the parent's header commits to.
+    """
+    try:
+        old = decode_state(parent.state, parent.header.state)
+    except RemoteProtocolError as error:
+        raise UsageError(
+            f"The genesis holds another state than its parent's block {parent.header.height} commits to ({error}); "
+            "get it anew from whoever assembled it."
+        ) from error
+    if genesis.initial_model != parent.header.model:
+        raise UsageError("The genesis begins with another model than its parent ended with; assemble it anew.")
+    params, mode = genesis.params, parent.params.admission.mode
+    bounds = core.norm_bounds
+    if params.aggregation == parent.params.aggregation:
+        # A stranger's genesis may hold a state that no log leads to; its approvals are somebody else's to check.
+        bounds = {0: old.norm_bounds.get(old.height, params.aggregation.norm_cap)}
+    return dataclasses.replace(
+        core,
+        trust=carry(params.trust, parent.params.trust, old.trust, genesis.trainers, old.height),
+        trainers={trainer: _carry_trainer(old.trainers.get(trainer), mode) for trainer in genesis.trainers},
+        norm_bounds=bounds,
+        initial_loss=old.initial_loss,
+        muted=tuple(key for key in old.muted if key in genesis.validators),
     )
-    return ChainState(genesis, chain, Block(header, (), EMPTY_BODY), core)
+
+
+def _carry_trainer(entry: TrainerEntry | None, mode: str) -> TrainerEntry:
+    """Return a trainer's entry in the successor; who came in by itself and was never accepted is not waited for."""
+    if entry is None:
+        return TrainerEntry(0, by_genesis=True)
+    is_waited_for = entry.by_genesis or mode == "invite" or entry.last_accepted_height is not None
+    return TrainerEntry(0, by_genesis=is_waited_for, num_examples=entry.num_examples)
 
 
 def compute_state_digest(data: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from flobc.errors import RemoteProtocolError
+from flobc.errors import RemoteProtocolError, UsageError
 from flobc.protocol.chain.block import compute_header_digest
 from flobc.protocol.consensus.admission import apply_evidence, build_evidence, is_equivocation
 from flobc.protocol.consensus.state import (
@@ -27,7 +27,7 @@ from flobc.protocol.messages import (
     encode_record,
     verify_message,
 )
-from flobc.protocol.params import SCORE_ONE
+from flobc.protocol.params import SCORE_ONE, Genesis, get_chain_id
 from flobc.protocol.roles.duties import (
     Aggregate,
     BaseEvaluation,
@@ -51,7 +51,8 @@ class ValidatorRole:
 
     ``headers`` are updates whose payload is complete, in order of arrival, ``votes`` own results by update,
     ``results`` own model digests by height, ``evidence`` conflicts by the update's identity or the sealing key,
-    ``stray_seals`` others' that the chain did not count, ``seal`` the last one made durable.
+    ``stray_seals`` others' that the chain did not count, ``seal`` the last one made durable, ``has_approved``
+    whether it gave this chain up for a successor: then it seals no more (CHAIN-14).
     """
 
     key: bytes
@@ -63,6 +64,7 @@ class ValidatorRole:
     evidence: dict[bytes, Evidence] = field(default_factory=dict)
     stray_seals: dict[bytes, Seal] = field(default_factory=dict)
     seal: Seal | None = None
+    has_approved: bool = False
 
 
 def is_wanted(state: ChainState, header: UpdateHeader) -> bool:
@@ -134,6 +136,23 @@ def on_timer_expired(role: ValidatorRole, height: int, step: int) -> ValidatorRo
     """Return the role after its timer for a step ran out."""
     kept = tuple(item for item in role.expired if item[0] >= height)
     return replace(role, expired=(*kept, (height, step)))
+
+
+def build_role(genesis: Genesis, key: bytes, sealed: Seal | None, *, has_approved: bool) -> ValidatorRole:
+    """Return the role of a validator that begins on this chain, with what its store holds (CHAIN-14, CHAIN-18).
+
+    **Raises** UsageError when the store's last seal is of a chain that neither is this one nor its parent:
+    with it this validator would serve two chains that both claim to be the one successor.
+    """
+    chain = get_chain_id(genesis)
+    if sealed is None or sealed.chain == chain:
+        return ValidatorRole(key, seal=sealed, has_approved=has_approved)
+    if genesis.parent is None or sealed.chain != genesis.parent.header.chain:
+        raise UsageError(
+            f"This validator sealed on chain {sealed.chain.hex()[:12]}, which is neither chain {chain.hex()[:12]} nor "
+            "its parent; go on with that one, or take another key and another directory."
+        )
+    return ValidatorRole(key, has_approved=has_approved)
 
 
 def on_sealed(role: ValidatorRole, seal: Seal) -> ValidatorRole:
@@ -256,6 +275,8 @@ def _get_sealing_duties(role: ValidatorRole, state: ChainState, closed: ClosedRo
         return []
     if role.seal is not None and role.seal.height >= closed.height:
         return [Publish(role.seal)] if role.seal.header == digest else []
+    if role.has_approved:
+        return []
     return [Publish(Seal(state.chain, role.key, closed.height, digest))]
 
 

@@ -31,6 +31,21 @@ def admit_member(params: TrustParams, state: TrustState, trainer: bytes, height:
     return TrustState(build_entries({**state.entries, trainer: entry}), state.references)
 
 
+def carry_members(params: TrustParams, state: TrustState, trainers: Sequence[bytes], height: int) -> TrustState:
+    """These trainers with the trust that they had at ``height``, which is height 0 from here on.
+
+    The kept medians go along: bases before the start have negative heights, and leave the window as they would have.
+    """
+    entries = {}
+    for trainer in trainers:
+        entry = state.entries[trainer]
+        trust = max(params.floor, min(params.cap, entry.trust))
+        entries[trainer] = TrustEntry(trust, min(entry.probation, params.probation_rounds), 0)
+    references = (Reference(item.base_height - height, item.median, item.size) for item in state.references)
+    kept = tuple(item for item in references if item.base_height > -params.reference_window)
+    return TrustState(build_entries(entries), kept)
+
+
 def credit_members(params: TrustParams, state: TrustState, results: Sequence[Scored], height: int) -> TrustState:
     """Move everybody's trust by one round: decay for all, credit or penalty for those who took part."""
     counted = _select_counted(results)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from flobc.errors import LocalProtocolError
 from flobc.protocol.trust.params import TrustParams
-from flobc.protocol.trust.plus import admit_member, credit_members, limit_probation, start_members
-from flobc.protocol.trust.shares import admit_scaled, admit_uniform, credit_shares, start_uniform
+from flobc.protocol.trust.plus import admit_member, carry_members, credit_members, limit_probation, start_members
+from flobc.protocol.trust.shares import admit_scaled, admit_uniform, carry_shares, credit_shares, start_uniform
 from flobc.protocol.trust.state import Scored, TrustState
 
 
@@ -33,6 +33,26 @@ def admit_genesis(params: TrustParams, trainers: Sequence[bytes]) -> TrustState:
     if params.policy == "flobc_plus":
         return start_members(trainers)
     return start_uniform(trainers)
+
+
+def carry(
+    params: TrustParams, old: TrustParams, state: TrustState, trainers: Sequence[bytes], height: int
+) -> TrustState:
+    """The state of a successor that starts from the parent's ``height`` with these trainers (CHAIN-17).
+
+    Under the same policy those that the parent knew keep their trust, and others enter as newcomers do.
+    Another policy counts in other units, so then all start equal, as they do when nobody is left.
+    """
+    known = [trainer for trainer in trainers if trainer in state.entries]
+    if params.policy != old.policy or not known:
+        return admit_genesis(params, trainers)
+    if params.policy == "flobc_plus":
+        carried = carry_members(params, state, known, height)
+    else:
+        carried = carry_shares(state, known)
+    for trainer in sorted(set(trainers).difference(known)):
+        carried = admit(params, carried, trainer, 0)
+    return carried
 
 
 def credit(params: TrustParams, state: TrustState, results: Sequence[Scored], height: int) -> TrustState:

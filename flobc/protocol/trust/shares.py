@@ -41,6 +41,15 @@ def admit_scaled(state: TrustState, trainer: bytes, height: int) -> TrustState:
     return _with_shares(entries, {**shares, trainer: share})
 
 
+def carry_shares(state: TrustState, trainers: Sequence[bytes]) -> TrustState:
+    """These trainers, of those there are, in the proportions that they had; uniform if nothing is left."""
+    shares = {key: state.entries[key].trust for key in trainers}
+    if not any(shares.values()):
+        shares = dict.fromkeys(shares, 1)
+    entries = {key: TrustEntry(trust=0, probation=0, admitted_height=0) for key in trainers}
+    return _with_shares(entries, compute_shares(shares, TRUST_ONE))
+
+
 def credit_shares(state: TrustState, results: Sequence[Scored]) -> TrustState:
     """t_i <- max(t_i + score_i, 0) for every update in turn, then normalise; uniform if nothing is left."""
     shares = {key: entry.trust for key, entry in state.entries.items()}

@@ -5,6 +5,7 @@ from itertools import count
 
 import pytest
 
+from flobc.errors import UsageError
 from flobc.protocol.chain.block import Reason
 from flobc.protocol.messages import (
     NO_SIGNATURE,
@@ -16,10 +17,12 @@ from flobc.protocol.messages import (
     decode_record,
     encode_record,
 )
+from flobc.protocol.params import get_chain_id
 from flobc.protocol.roles import validator as rules
-from flobc.protocol.roles.duties import ScoreUpdate
+from flobc.protocol.roles.duties import Publish, ScoreUpdate
 from tests.support.dialogue import Chain, build_params, digest, identity
 from tests.support.replica import Replica, compute_model, run
+from tests.support.succession import succeed
 
 
 def build_world(chain: Chain, silent: int = 0) -> list[Replica]:
@@ -228,3 +231,36 @@ def test_records_that_convict_nobody_leave_no_trace():
     replica.catch_up()
     assert replica.state.height == 1
     assert replica.role.evidence == {}
+
+
+def test_who_approved_a_successor_seals_nothing_but_says_again_what_it_sealed():
+    """CHAIN-14: started again on a locked header, it owes no seal of its own; one that is durable it may publish."""
+    chain = Chain(params=build_params("bsp"))
+    chain.close_round()
+    model = compute_model(chain.state.closed)
+    for validator in range(3):
+        chain.ready(validator, model)
+    key = chain.validators[0].public_key
+    own = chain.build_seal(0, model)
+    for sealed, has_approved, owed in ((None, False, 1), (None, True, 0), (own, True, 1)):
+        role = rules.build_role(chain.genesis, key, sealed, has_approved=has_approved)
+        role = rules.on_aggregated(role, chain.state.closed.height, model)
+        owing = [duty.message for duty in rules.get_duties(role, chain.state) if isinstance(duty, Publish)]
+        seals = [message for message in owing if isinstance(message, Seal)]
+        assert len(seals) == owed
+        assert sealed is None or seals == [own]
+
+
+def test_a_store_is_for_one_chain_or_its_successor():
+    """CHAIN-18: the parent's last seal binds nothing on the successor, any other chain's keeps a validator out."""
+    old = Chain(params=build_params("bsp"))
+    old.play_round()
+    child = succeed(old, validators=old.genesis.validators)
+    seal = old.state.head.certificate[0]
+    assert rules.build_role(old.genesis, seal.validator, seal, has_approved=False).seal == seal
+    assert rules.build_role(child, seal.validator, seal, has_approved=False).seal is None
+    with pytest.raises(UsageError, match="neither chain"):
+        rules.build_role(Chain(salt="other").genesis, seal.validator, seal, has_approved=False)
+    later = replace(seal, chain=get_chain_id(child))
+    with pytest.raises(UsageError, match="neither chain"):
+        rules.build_role(old.genesis, seal.validator, later, has_approved=True)
