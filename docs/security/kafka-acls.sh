@@ -32,10 +32,9 @@ limit() { # BYTES_PER_S USERS
     done
 }
 
-# Only validators write the log, and they alone make the topics. Trainers see how the log is set up and not what is in it.
+# Only validators write the log, and they alone make the topics. Trainers have no business in the log.
 allow "$LOG" "Read Write Create DescribeConfigs" "$VALIDATORS"
 allow "$UPDATES" "Read Create DescribeConfigs" "$VALIDATORS"
-allow "$LOG" "Describe DescribeConfigs" "$TRAINERS"
 allow "$UPDATES" "Read Write DescribeConfigs" "$TRAINERS"
 allow "$LOG" "Read DescribeConfigs" "$LEDGERS"
 allow "$UPDATES" "Read DescribeConfigs" "$LEDGERS"

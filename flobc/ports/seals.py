@@ -18,7 +18,8 @@ class SealStore(Protocol):
     def save(self, seal: Seal) -> None:
         """Make the seal durable; when this returns, a power cut does not lose it.
 
-        **Raises** LocalProtocolError when the validator has approved a successor of the seal's chain.
+        **Raises** LocalProtocolError when the validator has approved a successor of the seal's chain, or has made
+        another seal of this height or a seal of a higher one: then somebody else runs on the same key and directory.
         """
         ...
 
@@ -38,8 +39,14 @@ class SealStore(Protocol):
         ...
 
 
-def require_sealing(seal: Seal, approve: Approve | None) -> None:
-    """Check that a validator with this approval may make a seal. **Raises** LocalProtocolError (CHAIN-14)."""
+def require_sealing(seal: Seal, approve: Approve | None, last: Seal | None) -> None:
+    """Check that a validator with this approval and this last seal may make a seal (CHAIN-14, ROUND-15).
+
+    **Raises** LocalProtocolError.
+    """
+    if last is not None and last.chain == seal.chain and last.height >= seal.height and last.header != seal.header:
+        found = f"another one at {seal.height} after one at {last.height}"
+        raise LocalProtocolError("ROUND-15", "one seal per height, in ascending order", found)
     if approve is not None:
         raise LocalProtocolError("CHAIN-14", "no seal after the approval of a successor", f"one at {seal.height}")
 

@@ -45,6 +45,19 @@ def test_the_last_seal_counts(adapter: Adapter, store: SealStore) -> None:
     assert adapter.seals().load(build_seal(0, 9).validator) == build_seal(0, 9)
 
 
+def test_no_second_seal_of_a_height_and_none_of_a_lower_one(adapter: Adapter, store: SealStore) -> None:
+    """ROUND-15: not even for a second process that runs on the same directory by mistake."""
+    store.save(build_seal(0, 2))
+    store.save(build_seal(0, 2))
+    rival = sign(Seal(bytes(32), build_seal(0, 2).validator, 2, digest("rival")), identity("validator", 0))
+    for seal in (rival, build_seal(0, 1)):
+        for one in (store, adapter.seals()):
+            with pytest.raises(LocalProtocolError, match="ROUND-15"):
+                one.save(seal)
+    assert adapter.seals().load(rival.validator) == build_seal(0, 2)
+    store.save(sign(Seal(digest("another chain"), rival.validator, 1, digest("rival")), identity("validator", 0)))
+
+
 def test_validators_do_not_share_a_seal(store: SealStore) -> None:
     first, second = build_seal(0, 1), build_seal(1, 1)
     store.save(first)

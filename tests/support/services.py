@@ -186,13 +186,13 @@ class ServiceWorld:
 
         def build(loop: Loop) -> Callable[[], None]:
             follower = LightFollower(self.genesis, ledger, loop.scheduler)
-            topics, keeps = self.open_topics(), [self.open_keep(index) for index in indices]
-            assert recall_headers([keep.signed for keep in keeps], follower.state.chain, topics, loop)
+            updates, keeps = self.open_topics().updates, [self.open_keep(index) for index in indices]
+            assert recall_headers([keep.signed for keep in keeps], follower.state.chain, updates, loop)
             models = FetchedModels(RecentModels(), ledger.get_model, loop.stopping)
             engine = LearningEngine(self.task, self.genesis, models, MemoryPayloads())
             training = build_train_settings(self.task.default_settings, json.loads(self.genesis.training))
             together = JointTraining(engine, loop.scheduler) if joint else None
-            host = TrainerHost(topics, follower, loop, together)
+            host = TrainerHost(updates, follower, loop, together)
             for index, keep in zip(indices, keeps, strict=True):
                 service = TrainerService(host, keep)
                 service.attach(

@@ -179,7 +179,7 @@ class FileSeals:
         """Make the seal durable before anybody sees it. **Raises** LocalProtocolError after an approval."""
         self._sync_log()
         with self._alone():
-            require_sealing(seal, self.load_approve(seal.chain, seal.validator))
+            require_sealing(seal, self.load_approve(seal.chain, seal.validator), self.load(seal.validator))
             write_atomically(self._path(seal.validator), [encode_record(seal)])
 
     def load(self, validator: bytes) -> Seal | None:

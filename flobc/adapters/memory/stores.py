@@ -120,7 +120,7 @@ class MemorySeals:
     def save(self, seal: Seal) -> None:
         """Keep the seal. **Raises** LocalProtocolError after an approval."""
         with self._lock:
-            require_sealing(seal, self.load_approve(seal.chain, seal.validator))
+            require_sealing(seal, self.load_approve(seal.chain, seal.validator), self.load(seal.validator))
             self._seals[seal.validator] = seal
 
     def load(self, validator: bytes) -> Seal | None:

@@ -117,6 +117,18 @@ def ensure_topics(settings: KafkaSettings, genesis: Genesis) -> None:
         ensure_topic(settings, name, partitions, retention_s=None)
 
 
+def open_updates(settings: KafkaSettings, genesis: Genesis, loop: Loop) -> Topic | None:
+    """Return the updates topic alone, for who has no business in the log. **Raises** UsageError."""
+    opened: list[Topic] = []
+    _, name = get_topic_names(genesis)
+
+    def attempt() -> None:
+        ensure_topic(settings, name, UPDATE_PARTITIONS, retention_s=None)
+        opened.append(KafkaTopic(settings, name))
+
+    return opened[0] if loop.wait_for("Kafka", attempt) else None
+
+
 def open_topics(settings: KafkaSettings, genesis: Genesis, loop: Loop) -> Topics | None:
     """Return the chain's topics as soon as Kafka has them, or None when asked to stop. **Raises** UsageError."""
     opened: list[Topics] = []

@@ -16,13 +16,14 @@ from flobc.composition.genesis import load_training_shards
 from flobc.composition.organisations.invitations import find_join
 from flobc.composition.services.connections import build_kafka, build_tls
 from flobc.composition.services.models import FetchedModels, RecentModels
-from flobc.composition.services.parts import Loop, Topics, load_genesis_file, open_topics
+from flobc.composition.services.parts import Loop, load_genesis_file, open_updates
 from flobc.composition.services.settings import TrainerSettings, split_addresses
 from flobc.composition.settings import build_train_settings
 from flobc.learning.many import prefers_many
 from flobc.learning.task import Examples
 from flobc.learning.tasks import get_task
 from flobc.ports.payloads import Payload
+from flobc.ports.topics import Topic
 from flobc.protocol.identity import Identity
 from flobc.protocol.messages import Join, UpdateHeader, compute_update_id, decode_record
 from flobc.protocol.sync.policies import is_base_allowed
@@ -66,18 +67,18 @@ def run_trainer(settings: TrainerSettings, loop: Loop) -> None:
             return model == follower.state.head.header.model
 
         models = FetchedModels(RecentModels(), ledger.get_model, loop.stopping, is_newest)
-        topics = open_topics(build_kafka(settings, f"trainer-{settings.index}"), genesis, loop)
-        if topics is None:
+        updates = open_updates(build_kafka(settings, f"trainer-{settings.index}"), genesis, loop)
+        if updates is None:
             return
-        closing.callback(topics.close, WRITER_STOP_S)
+        closing.callback(updates.close, WRITER_STOP_S)
         keeps = [
             open_keep(settings, follower.state.chain, identity, index)
             for index, identity in zip(indices, identities, strict=True)
         ]
-        if not recall_headers([keep.signed for keep in keeps], follower.state.chain, topics, loop):
+        if not recall_headers([keep.signed for keep in keeps], follower.state.chain, updates, loop):
             return
         engine = LearningEngine(task, genesis, models, MemoryPayloads())
-        host = TrainerHost(topics, follower, loop, build_joint(engine, shards, loop))
+        host = TrainerHost(updates, follower, loop, build_joint(engine, shards, loop))
         for index, identity, shard, keep, join in zip(indices, identities, shards, keeps, joins, strict=True):
             service = TrainerService(host, keep)
             service.attach(
@@ -121,7 +122,7 @@ def open_keep(settings: TrainerSettings, chain: bytes, identity: Identity, index
     return TrainerKeep(FilePayloads(settings.data / name), signed)
 
 
-def recall_headers(signed: Sequence[FileLastHeader], chain: bytes, topics: Topics, loop: Loop) -> bool:
+def recall_headers(signed: Sequence[FileLastHeader], chain: bytes, updates: Topic, loop: Loop) -> bool:
     """Make durable what a trainer without memory signed before, by what the updates topic holds; False when stopped.
 
     A trainer that never signed anything reads in vain: it cannot know.
@@ -129,7 +130,7 @@ def recall_headers(signed: Sequence[FileLastHeader], chain: bytes, topics: Topic
     lost = {each.trainer: each for each in signed if each.load() is None}
 
     def read_back() -> None:
-        for trainer, header in find_last_headers(topics.updates, chain, lost, loop.stopping).items():
+        for trainer, header in find_last_headers(updates, chain, lost, loop.stopping).items():
             logger.info("signed an update from base %d before", header.base_height)
             lost[trainer].save(header)
 
@@ -146,11 +147,11 @@ def build_joint(engine: LearningEngine, shards: Sequence[Examples], loop: Loop) 
 class TrainerHost:
     """What the trainers of one process share: a follower, a writer to the updates topic, and the loop."""
 
-    def __init__(self, topics: Topics, follower: LightFollower, loop: Loop, joint: JointTraining | None = None) -> None:
+    def __init__(self, updates: Topic, follower: LightFollower, loop: Loop, joint: JointTraining | None = None) -> None:
         self.follower = follower
         self.loop = loop
         self.joint = joint
-        self.sender = UpdateSender(topics.updates, loop.scheduler)
+        self.sender = UpdateSender(updates, loop.scheduler)
         self._services: list[TrainerService] = []
 
     def add(self, service: TrainerService) -> None:

@@ -153,9 +153,9 @@ def test_trainers_that_are_told_to_end_before_kafka_comes_end(
     def build(loop):  # type: ignore[no-untyped-def]
         ledger = MemoryLedgerPeer(world.genesis, world.blocks, world.states, world.models)
         follower = LightFollower(world.genesis, ledger, loop.scheduler)
-        TrainerHost(world.open_topics(), follower, loop)
+        TrainerHost(world.open_topics().updates, follower, loop)
         keeps = [world.open_keep(index).signed for index in TRAINERS]
-        ended.append(not recall_headers(keeps, follower.state.chain, world.open_topics(), loop))
+        ended.append(not recall_headers(keeps, follower.state.chain, world.open_topics().updates, loop))
         return ledger.close
 
     service = Service(build)
