@@ -30,8 +30,11 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from tests.bench import arrays, processes
-from tests.bench import flower_quiet as _  # sets what flwr reads when it starts
+from tests.bench import (
+    arrays,
+    flower_quiet,  # noqa: F401  (sets what flwr reads when it starts)
+    processes,
+)
 
 APP = Path(__file__).resolve().parent / "flower_app"
 ROOT = APP.parents[2]
