@@ -66,6 +66,8 @@ class Deployment:
             "PYTHONPATH": str(ROOT),
             "FLWR_HOME": str(self.folder),
         }
+        # Each client's turn is a new process: without cached bytecode it would compile Flower every time.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         with self.log.open("ab") as log:
             started = subprocess.Popen(
                 [str(PROGRAMS / program), *arguments], cwd=self.folder, env=environment, stdout=log, stderr=log
