@@ -30,6 +30,8 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that it runs by its path alone
+
 from tests.bench import (
     arrays,
     flower_quiet,  # noqa: F401  (sets what flwr reads when it starts)
