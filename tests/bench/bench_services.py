@@ -24,8 +24,8 @@ from pathlib import Path
 from flobc.adapters.grpc import LedgerClient
 from flobc.cli.main import main as flobc
 from flobc.composition.local.plan import list_processes, load_plan
-from tests.bench.system_usage import count_bytes, measure_usage, subtract_bytes
 from tests.bench.stages import Stages, read_stages
+from tests.bench.system_usage import count_bytes, measure_usage, subtract_bytes
 
 TRAINERS = 10
 VALIDATORS = 4

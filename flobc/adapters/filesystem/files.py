@@ -47,10 +47,11 @@ def read_regular(path: Path, limit_bytes: int) -> bytes | None:
 
 
 @contextlib.contextmanager
-def replace_atomically(path: Path) -> Iterator[IO[bytes]]:
+def replace_atomically(path: Path, *, flush: bool = True) -> Iterator[IO[bytes]]:
     """Open a file beside ``path`` that takes its place when the block ends well.
 
-    A reader, a crash or a power cut sees the old file or the whole new one.
+    A reader, a crash or a power cut sees the old file or the whole new one; without ``flush`` a power cut may leave
+    one of the right length and wrong content, so whoever reads it must be able to tell.
 
     **Raises** OSError; nothing half-written stays behind.
     """
@@ -62,17 +63,19 @@ def replace_atomically(path: Path) -> Iterator[IO[bytes]]:
         with beside.open("xb") as file:  # never through a link that somebody left under this name
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                os.fsync(file.fileno())
         beside.replace(path)
-        sync_directory(path.parent)
+        if flush:
+            sync_directory(path.parent)
     finally:
         with contextlib.suppress(FileNotFoundError):
             beside.unlink()
 
 
-def write_atomically(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    """Put ``pieces`` at ``path``, whole or not at all. **Raises** OSError."""
-    with replace_atomically(path) as file:
+def write_atomically(path: Path, pieces: Iterable[bytes | memoryview], *, flush: bool = True) -> None:
+    """Put ``pieces`` at ``path``, whole or not at all (see ``replace_atomically``). **Raises** OSError."""
+    with replace_atomically(path, flush=flush) as file:
         for piece in pieces:
             file.write(piece)
 

@@ -42,17 +42,21 @@ MAX_STATE_BYTES = 1 << 28
 
 
 class FilePayloads:
-    """One file per update: the header's record and the chunks, each behind its length."""
+    """One file per update: the header's record and the chunks, each behind its length.
 
-    def __init__(self, directory: Path) -> None:
+    With ``flush=False`` a power cut may damage the newest: for who can have them again and looks (``is_genuine``).
+    """
+
+    def __init__(self, directory: Path, *, flush: bool = True) -> None:
         self._directory = directory
+        self._flush = flush
 
     def _path(self, update: bytes) -> Path:
         return self._directory / get_payload_name(update)
 
     def put(self, update: bytes, payload: Payload) -> None:
         """Keep a payload."""
-        write_atomically(self._path(update), encode_payload(payload))
+        write_atomically(self._path(update), encode_payload(payload), flush=self._flush)
 
     def get(self, update: bytes) -> Payload | None:
         """Return a payload, or None. **Raises** DataError when its file is damaged."""

@@ -6,6 +6,8 @@ from typing import Any
 
 from kafka import errors  # type: ignore[import-untyped]
 
+from flobc.adapters.kafka.reading import read_in_large_pieces
+
 LOGIN_REFUSED = (
     errors.SaslAuthenticationFailedError,
     errors.UnsupportedSaslMechanismError,
@@ -35,6 +37,7 @@ def raise_refusals(manager: Any) -> None:
 
     async def build_listening(*arguments: Any, **options: Any) -> Any:
         transport = await build_transport(*arguments, **options)
+        read_in_large_pieces(transport)
         _hear_last_words(transport)
         return transport
 

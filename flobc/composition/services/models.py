@@ -40,8 +40,8 @@ def fetch_patiently(
     return None
 
 
-def _get_sound(get: Callable[[bytes], V | None], name: bytes) -> V | None:
-    """What is damaged here may be whole elsewhere."""
+def get_sound(get: Callable[[bytes], V | None], name: bytes) -> V | None:
+    """Return what a store has under a name, or None also when it is damaged: it may be whole elsewhere."""
     try:
         return get(name)
     except DataError as error:
@@ -78,7 +78,7 @@ class FetchedModels:
 
     def get(self, digest: bytes) -> NDArray[np.int32] | None:
         """Return a model from the own store, or from the first who has it."""
-        model = _get_sound(self.local.get, digest)
+        model = get_sound(self.local.get, digest)
         if model is None and self._fetch is not None:
             if self._stopping is None:
                 model = self._fetch(digest)
@@ -110,7 +110,7 @@ class FetchedPayloads:
 
     def get(self, update: bytes) -> Payload | None:
         """Return a payload from the own store, or from the first who has it. **Raises** TransientError."""
-        payload = _get_sound(self.local.get, update)
+        payload = get_sound(self.local.get, update)
         if payload is None and self._fetch is not None:
             payload = self._fetch(update)
             if payload is not None:

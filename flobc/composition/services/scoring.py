@@ -170,7 +170,9 @@ def _begin(settings: ValidatorSettings, genesis: Genesis) -> None:
             task,
             genesis,
             FetchedModels(FileModels(settings.data / "models"), client.get_model if client else None),
-            FetchedPayloads(FilePayloads(settings.data / "payloads"), client.get_payload if client else None),
+            FetchedPayloads(
+                FilePayloads(settings.data / "payloads", flush=False), client.get_payload if client else None
+            ),
             CACHE_BYTES,
         )
         _Worker.engine = engine

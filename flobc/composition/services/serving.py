@@ -20,6 +20,7 @@ from flobc.composition.services.parts import Loop
 from flobc.composition.services.settings import ServiceSettings, load_settings
 from flobc.composition.services.settings_file import FILE_OPTION, FILE_VARIABLE, find_settings_file
 from flobc.errors import FlobcError, UsageError
+from flobc.runtime.memory import keep_freed_memory
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -70,6 +71,7 @@ def serve(
     try:
         settings = load_settings(kind, file)
         set_up_logging(settings.log_level)
+        keep_freed_memory()
         loop = Loop(prepare_worker, workers)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: _end(program, loop))

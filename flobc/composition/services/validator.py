@@ -11,6 +11,7 @@ from flobc.adapters.filesystem.keys import load_key_file
 from flobc.adapters.grpc import BlobServer
 from flobc.composition.retention import Held, Retention
 from flobc.composition.services.connections import build_kafka, build_tls
+from flobc.composition.services.models import get_sound
 from flobc.composition.services.parts import Loop, Topics, load_genesis_file, open_topics
 from flobc.composition.services.progress import Progress
 from flobc.composition.services.receiving import Receiver
@@ -23,9 +24,10 @@ from flobc.ports.seals import SealStore
 from flobc.protocol.consensus.machine import apply_record
 from flobc.protocol.consensus.state import ChainState, build_initial_state
 from flobc.protocol.identity import Identity
-from flobc.protocol.messages import Join, UpdateHeader, encode_record
+from flobc.protocol.messages import Join, UpdateHeader, compute_update_id, encode_record
 from flobc.protocol.params import Genesis
 from flobc.protocol.roles.validator import is_wanted
+from flobc.runtime.assembly import is_genuine
 from flobc.runtime.durations import Durations
 from flobc.runtime.live_follower import LiveFollower
 from flobc.runtime.outbox import Outbox
@@ -88,8 +90,9 @@ def open_stores(settings: ValidatorSettings, genesis: Genesis) -> tuple[FileMode
         if first is None:
             raise UsageError(f"The chain's first model is not in {settings.initial_model}; give where it is.")
         models.put(genesis.initial_model, first)
-    # Here the log needs no flushing before a seal: Kafka has acknowledged what was read from it.
-    return models, FilePayloads(settings.data / "payloads"), FileSeals(settings.data / "seals", _nothing)
+    # Here the log needs no flushing before a seal, and no payload at all: Kafka has acknowledged what was read from it.
+    payloads = FilePayloads(settings.data / "payloads", flush=False)
+    return models, payloads, FileSeals(settings.data / "seals", _nothing)
 
 
 def _nothing() -> None:
@@ -160,8 +163,7 @@ class ValidatorService:
             return
         if not self._is_caught_up:
             self._is_caught_up = True
-            for header in self._payloads.list_headers():
-                self._deliver(header)
+            self._loop.scheduler.submit("look over", self._list_sound, 0, self._deliver_all)
             self._updates.start(self._from.updates)
             self._on_caught_up()
             logger.info("caught up at height %d", self._follower.state.height)
@@ -188,6 +190,21 @@ class ValidatorService:
     def _on_refused(self, record: bytes, rule: str) -> None:
         self._loop.metrics.add("flobc_records_refused_total", rule=rule)
         self._node.on_refused(record)
+
+    def _list_sound(self) -> list[UpdateHeader]:
+        """Return the headers of the payloads that are held from before; a power cut may have damaged the newest."""
+        sound = []
+        for header in filter(self._wants, self._payloads.list_headers()):
+            payload = get_sound(self._payloads.get, compute_update_id(header))
+            if payload is not None and is_genuine(payload):
+                sound.append(header)
+            else:
+                self._payloads.drop([compute_update_id(header)])
+        return sound
+
+    def _deliver_all(self, headers: list[UpdateHeader]) -> None:
+        for header in headers:
+            self._deliver(header)
 
     def _deliver(self, header: UpdateHeader) -> None:
         mark("received", header.base_height + 1)
