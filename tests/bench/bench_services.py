@@ -30,7 +30,7 @@ from tests.bench.system_usage import count_bytes, measure_usage, subtract_bytes
 TRAINERS = 10
 VALIDATORS = 4
 PARAMETERS = 1_200_000
-WARM_UP = 8
+WARM_UP = 30
 START_TIMEOUT_S = 300
 
 
