@@ -37,6 +37,8 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+socket.send.buffer.bytes=-1
+socket.receive.buffer.bytes=-1
 auto.create.topics.enable=false
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from collections.abc import Callable
@@ -53,6 +54,8 @@ class Loop:
 
     def run(self) -> None:
         """Handle events. **Raises** the FlobcError handed to ``fail``, or what a job raised."""
+        gc.collect()
+        gc.freeze()  # modules and what was built from them stay: no collection need look at them again
         try:
             self.scheduler.run_until(self._is_finished)
         finally:

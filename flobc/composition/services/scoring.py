@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -177,6 +178,7 @@ def _begin(settings: ValidatorSettings, genesis: Genesis) -> None:
         )
         _Worker.engine = engine
         _Worker.scorer = LocalScorer(engine, load_validation_shard(task, settings.get_place()), genesis)
+        gc.freeze()  # the task's library is large and stays
     except FlobcError as error:
         _Worker.failure = _Failure(UsageError, str(error))
 
