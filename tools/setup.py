@@ -115,7 +115,9 @@ class Installer:
         """Install exactly what the arguments name, without looking for further dependencies."""
         arguments = ("install", "--no-deps", *arguments)
         if self.has_uv:
-            command = (PYTHON, "-m", "uv", "pip", *arguments, "--python", PYTHON)
+            # Python writes bytecode as it goes, unless it is told not to: then every process would compile everything.
+            compiled = ("--compile-bytecode",) if os.environ.get("PYTHONDONTWRITEBYTECODE") else ()
+            command = (PYTHON, "-m", "uv", "pip", *arguments, *compiled, "--python", PYTHON)
             try:
                 return run_step(f"{label} with uv", *command, environment=self.uv_environment)
             except StepError as error:

@@ -57,7 +57,7 @@ def build_commands(environment: Path, requirements: Path) -> list[list[str]]:
         ]
     return [
         [uv, "venv", "--quiet", "--python", sys.executable, str(environment)],
-        [uv, "pip", "install", "--quiet", "--python", python, "-r", str(requirements)],
+        [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, "-r", str(requirements)],
     ]
 
 

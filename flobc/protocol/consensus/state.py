@@ -183,15 +183,17 @@ def get_active_trainers(state: ChainState) -> tuple[bytes, ...]:
     """Return the trainers that rounds wait for, in ascending order of key (SYNC, CHAIN-9).
 
     Active = admitted by genesis or invitation within, or accepted in, the last ``liveness_rounds``
-    blocks; under ``open`` admission only acceptance counts. Asked after every record, hence one flat loop.
+    blocks; an invited one once a closed round's state has it, for only then it can know; under ``open``
+    admission only acceptance counts. Asked after every record, hence one flat loop.
     """
-    before = state.core.height - state.params.sync.liveness_rounds
+    height = state.core.height
+    before = height - state.params.sync.liveness_rounds
     by_invitation = state.params.admission.mode == "invite"
     active = [
         trainer
         for trainer, entry in state.core.trainers.items()
         if (entry.last_accepted_height is not None and entry.last_accepted_height > before)
-        or ((entry.by_genesis or by_invitation) and entry.admitted_height > before)
+        or ((entry.by_genesis or (by_invitation and entry.admitted_height < height)) and entry.admitted_height > before)
     ]
     return tuple(sorted(active))
 

@@ -22,9 +22,11 @@ def by_invitation(**changes) -> Chain:
 
 
 def test_an_invited_trainer_joins_and_counts_as_active():
-    """CHAIN-9: the next round waits for it as for a genesis member."""
+    """CHAIN-9: rounds wait for it as for a genesis member once a block has told it that it is in."""
     chain = by_invitation()
     chain.join(NEWCOMER, chain.invite(SECRET), SECRET)
+    assert NEWCOMER.public_key not in get_active_trainers(chain.state)
+    chain.play_round()
     assert NEWCOMER.public_key in get_active_trainers(chain.state)
     chain.votes(chain.update(NEWCOMER), GOOD)
     assert len(chain.state.core.pending) == 1
