@@ -8,6 +8,7 @@ time, the memory and the bytes go.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -110,18 +111,19 @@ def measure(root: Path, rounds: int) -> Rounds:
     )
 
 
-def summarise(found: Rounds, stages: Stages, options: argparse.Namespace) -> dict[str, object]:
+def summarise(codec: str, found: Rounds, stages: Stages) -> dict[str, float]:
+    """Return the figures of one codec under keys that begin with its name."""
     seconds = sorted(found.seconds)
-    return {
-        "codec": options.codec,
+    figures = {
         "round_s": statistics.median(seconds),
-        "round_p99_s": seconds[min(len(seconds) - 1, int(len(seconds) * 0.99))],
         "round_s_min": seconds[0],
+        "round_p99_s": seconds[min(len(seconds) - 1, int(len(seconds) * 0.99))],
         "rounds": len(seconds),
         "round_cpu_s": sum(found.cpu_s.values()),
         "rss_mib": sum(found.rss_mib.values()),
         "explained": stages.explained,
     }
+    return {f"{codec}_{name}": value for name, value in figures.items()}
 
 
 def print_tables(found: Rounds, stages: Stages) -> None:
@@ -137,33 +139,40 @@ def print_tables(found: Rounds, stages: Stages) -> None:
     table("Bytes a round, as each server counts them", found.sent_bytes, "MB", 1e-6)
 
 
+def run_codec(codec: str, options: argparse.Namespace) -> tuple[Rounds, Stages]:
+    """Start a system of its own for one codec, measure it and stop it."""
+    folder = Path(tempfile.mkdtemp(prefix="flobc-bench-"))
+    asked = build_options(codec, options.sync, options.period, options.trainers_per_process)
+    try:
+        with running_system(folder / "chain", asked) as root:
+            found = measure(root, options.rounds)
+            return found, read_stages(root, found.first + 1, found.last)
+    finally:
+        if options.keep:
+            print(f"The system is in {folder}.", file=sys.stderr)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--codec", default="int16")
+    parser.add_argument("--codec", action="append", choices=("float32", "int16", "int8"), help="int16 and int8 if none")
     parser.add_argument("--sync", default="bsp")
     parser.add_argument("--period", type=int, default=60)
     parser.add_argument("--trainers-per-process", type=int, default=1)
     parser.add_argument("--keep", action="store_true", help="leave the system's directory for a closer look")
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="flobc-bench-"))
-    output = sys.stdout
-    try:
-        sys.stdout = sys.stderr  # what ``flobc up`` says is not the result
-        asked = build_options(options.codec, options.sync, options.period, options.trainers_per_process)
-        with running_system(folder / "chain", asked) as root:
-            found = measure(root, options.rounds)
-            stages = read_stages(root, found.first + 1, found.last)
-    finally:
-        sys.stdout = output
-        if options.keep:
-            print(f"The system is in {folder}.", file=sys.stderr)
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-    if not options.json:
-        print_tables(found, stages)
-    print(json.dumps(summarise(found, stages, options)))
+    figures: dict[str, float] = {}
+    for codec in options.codec or ("int16", "int8"):
+        with contextlib.redirect_stdout(sys.stderr):  # what ``flobc up`` says is not the result
+            found, stages = run_codec(codec, options)
+        figures |= summarise(codec, found, stages)
+        if not options.json:
+            print(f"\n{codec}")
+            print_tables(found, stages)
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ def flower(rule: str) -> Source:
 
 FLOWER_FEDAVG = Source("flower_aggregation", (*flower("fedavg").keys, "fedavg_legacy_s"))
 ROUND = Source("bench_round", ("round_s",))
+SERVICES = Source("bench_services", ("int16_round_s",))
 
 FIGURES = (
     Figure("weighted mean / numpy w @ X", numerics("weighted_mean_s"), numerics("numpy_wX_s"), 1.5, "s", "lower"),
@@ -82,6 +83,16 @@ FIGURES = (
         ROUND,
         Source("flower_simulation", ("round_fast_poll_s",)),
         1 / 4,
+        "s",
+        "lower",
+    ),
+    Figure("services' round, int16", SERVICES, None, 1.0, "s", "lower"),
+    Figure("services' round, int8", Source("bench_services", ("int8_round_s",)), None, 1.0, "s", "lower"),
+    Figure(
+        "services' round / Flower deployment",
+        SERVICES,
+        Source("flower_deployment", ("round_s",)),
+        1 / 25,
         "s",
         "lower",
     ),

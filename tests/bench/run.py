@@ -31,6 +31,8 @@ QUICK_ARGUMENTS = {
     "bench_numerics": ["--repeats", "2"],
     "flower_aggregation": ["--repeats", "1"],
     "flower_simulation": ["--rounds", "8", "--warm-up", "3"],
+    "bench_services": ["--rounds", "10"],
+    "flower_deployment": ["--rounds", "1"],
 }
 
 
