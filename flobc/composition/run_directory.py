@@ -83,7 +83,7 @@ def validate_unused(root: Path) -> None:
 
 
 def _build_in_use_error(root: Path, holder: str) -> UsageError:
-    return UsageError(f"Another run (process {holder}) is using {root}; wait for it, stop it, or choose another --dir.")
+    return UsageError(f"Another process ({holder}) is using {root}; wait for it, stop it, or choose another directory.")
 
 
 def validate_room(root: Path) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from flobc.adapters.filesystem import FileModels, FileSeals, read_regular, write_atomically
-from flobc.composition.local.process import DetachedProcess
 from flobc.composition.run_directory import find_holder
 from flobc.errors import DataError, RemoteProtocolError, UsageError
 from flobc.learning.model_digest import compute_model_digest
@@ -97,7 +96,7 @@ def approve_plan(parent: Genesis, plan: Plan, identity: Identity, data: Path, *,
 
 def _require_stopped(data: Path) -> None:
     """Check that no process works in the directory; what one seals all the same, the store refuses (CHAIN-14)."""
-    process = DetachedProcess("The validator", data / "pid", data / "log").pid or find_holder(data)
+    process = find_holder(data)
     if process is not None:
         raise UsageError(f"The validator in {data} runs (process {process}); stop it and approve again.")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 
-from flobc.errors import TransientError
+from flobc.errors import FlobcError, TransientError
 from flobc.ports.scheduler import Scheduler
 from flobc.ports.topics import Topic
 
@@ -28,13 +28,16 @@ class _Item:
 
 
 class UpdateSender:
-    """One writer for all trainers of a process.
+    """One writer for all trainers of a process; ``on_failure`` is told on the loop what no trying again can mend.
 
     The thread is a daemon: an append may block for longer than a process that was told to end can wait, and what
     was not sent is in the spools.
     """
 
-    def __init__(self, updates: Topic, scheduler: Scheduler) -> None:
+    def __init__(
+        self, updates: Topic, scheduler: Scheduler, on_failure: Callable[[FlobcError], None] = lambda _: None
+    ) -> None:
+        self._on_failure = on_failure
         self._updates = updates
         self._scheduler = scheduler
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
@@ -72,8 +75,8 @@ class UpdateSender:
                 if self._stopping.is_set():
                     return
                 answers.append([self._updates.append(item.key, record) for record in item.records])
-        except TransientError as error:
-            logger.warning("the updates topic took not all: %s", error)
+        except FlobcError as error:
+            self._note(error)
         until_s = time.monotonic() + ACKNOWLEDGED_S
         for place, item in enumerate(items):
             sent = place < len(answers) and self._is_acknowledged(answers[place], until_s)
@@ -91,7 +94,12 @@ class UpdateSender:
         for answer in answers:
             try:
                 answer.result()
-            except TransientError as error:
-                logger.warning("the updates topic took not all: %s", error)
+            except FlobcError as error:
+                self._note(error)
                 return False
         return True
+
+    def _note(self, error: FlobcError) -> None:
+        logger.warning("the updates topic took not all: %s", error)
+        if not isinstance(error, TransientError):
+            self._scheduler.post(lambda: self._on_failure(error))

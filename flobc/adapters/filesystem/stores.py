@@ -68,9 +68,14 @@ class FilePayloads:
         """Return the headers of all payloads held, oldest base first."""
         headers = []
         for path in self._directory.glob("*.payload"):
-            with open_regular(path) as file:
-                length = int.from_bytes(file.read(4), "big")
-                headers.append(decode_header(file.read(length), path))
+            try:
+                with open_regular(path) as file:
+                    length = int.from_bytes(file.read(4), "big")
+                    headers.append(decode_header(file.read(length), path))
+            except DataError:
+                if self._flush:
+                    raise
+                path.unlink()  # a power cut may do that to what was not flushed
         return sorted(headers, key=lambda header: (header.base_height, header.trainer, header.k))
 
     def drop(self, updates: Collection[bytes]) -> None:

@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 class Receiver:
     """Takes records as they come; all its methods run on the loop.
 
-    ``wants`` tells which updates are of use, ``deliver`` is handed the header of each whose payload is on disk,
-    ``relay`` each request to join. Others' records are ignored: anybody may write to this topic.
+    ``wants`` tells which updates are of use now or after a restart, ``deliver`` is handed the header of each whose
+    payload is on disk, ``relay`` each request to join. Others' records are ignored: anybody may write to this topic.
     """
 
     def __init__(
@@ -39,8 +39,7 @@ class Receiver:
         self._relay = relay
         self._assembler = Assembler(wants)
         self._next: dict[int, int] = {}
-        self._begun: dict[bytes, tuple[int, int]] = {}
-        self._storing: set[bytes] = set()
+        self._begun: dict[bytes, tuple[UpdateHeader, int, int]] = {}
 
     def take(self, entries: list[Entry]) -> None:
         """Take in records of the topic."""
@@ -57,33 +56,31 @@ class Receiver:
                 self._take_part(record, entry)
 
     def forget_unwanted(self) -> None:
-        """Let go of unfinished updates that are of no use any more."""
+        """Let go of what is of no use any more."""
         self._assembler.keep_only(self._wants)
-        self._begun = {update: place for update, place in self._begun.items() if self._is_open(update)}
+        self._begun = {update: begun for update, begun in self._begun.items() if self._wants(begun[0])}
 
     def get_positions(self) -> dict[int, int]:
-        """Return for each partition from where on it must be read again after a restart now."""
-        positions = dict(self._next)
-        for update, (partition, offset) in self._begun.items():
-            if self._is_open(update):
-                positions[partition] = min(positions[partition], offset)
-        return positions
+        """Return for each partition from where on it must be read again after a restart now.
 
-    def _is_open(self, update: bytes) -> bool:
-        return update in self._storing or self._assembler.is_open(update)
+        From the oldest update on that is still of use, also if it is stored: a power cut may damage what was not
+        flushed, at all validators at once.
+        """
+        positions = dict(self._next)
+        for _, partition, offset in self._begun.values():
+            positions[partition] = min(positions[partition], offset)
+        return positions
 
     def _take_part(self, record: UpdateHeader | UpdateChunk, entry: Entry) -> None:
         payload = self._assembler.take(record)
         if isinstance(record, UpdateHeader):
             update = compute_update_id(record)
             if self._assembler.is_open(update) or payload is not None:
-                self._begun.setdefault(update, (entry.partition, entry.offset))
+                self._begun.setdefault(update, (record, entry.partition, entry.offset))
         if payload is not None:
             self._store(compute_update_id(payload.header), payload)
 
     def _store(self, update: bytes, payload: Payload) -> None:
-        self._storing.add(update)
-
         def put() -> bool:
             try:
                 self._payloads.put(update, payload)
@@ -94,12 +91,8 @@ class Receiver:
 
         def finish(kept: bool) -> None:
             if kept:
-                self._storing.discard(update)
-                self._begun.pop(update, None)
                 self._deliver(payload.header)
             elif self._wants(payload.header):
                 self._scheduler.call_later(RETRY_MS, lambda: self._store(update, payload))
-            else:
-                self._storing.discard(update)
 
         self._scheduler.submit("store", put, 0, finish)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -155,8 +156,11 @@ class Recorder:
             self.go_on()
 
     def _write_timed(self, batch: tuple[_Waiting, ...], models: tuple[bytes, ...], recorded: int) -> Written:
-        with self._loop.metrics.time_job("record"):
-            return self._write(batch, models, recorded)
+        start_s = time.monotonic()
+        outcome = self._write(batch, models, recorded)
+        if outcome.complete:
+            self._loop.metrics.observe("flobc_job_seconds", time.monotonic() - start_s, job="record")
+        return outcome
 
     def _write(self, batch: tuple[_Waiting, ...], models: tuple[bytes, ...], recorded: int) -> Written:
         written = 0

@@ -118,14 +118,14 @@ class ScoringProcesses:
         try:
             with self._metrics.time_job(work.__name__.strip("_")):
                 outcome = pool.submit(work, *arguments).result()
+                if isinstance(outcome, _Failure):
+                    raise outcome.build()
+                return outcome
         except (BrokenProcessPool, CancelledError) as error:
             self._replace(pool)
             raise TransientError(
                 "A scoring process ended unexpectedly; another one takes its place.", RETRY_S
             ) from error
-        if isinstance(outcome, _Failure):
-            raise outcome.build()
-        return outcome
 
     def _replace(self, broken: ProcessPoolExecutor) -> None:
         with self._lock:

@@ -14,6 +14,7 @@ from flobc.adapters.grpc import LedgerClient
 from flobc.adapters.memory import MemoryPayloads
 from flobc.composition.genesis import load_training_shards
 from flobc.composition.organisations.invitations import find_join
+from flobc.composition.run_directory import lock_directory
 from flobc.composition.services.connections import build_kafka, build_tls
 from flobc.composition.services.models import FetchedModels, RecentModels
 from flobc.composition.services.parts import Loop, load_genesis_file, open_updates
@@ -57,7 +58,9 @@ def run_trainer(settings: TrainerSettings, loop: Loop) -> None:
     joins = [find_join(genesis, identity, settings.invitation) for identity in identities]
     task = get_task(genesis.task)
     shards = load_training_shards(task, settings.get_place(), len(indices))
+    settings.data.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as closing:
+        closing.enter_context(lock_directory(settings.data))
         ledger = LedgerClient(split_addresses(settings.ledgers), build_tls(settings))
         closing.callback(ledger.close)
         follower = LightFollower(genesis, ledger, loop.scheduler)
@@ -151,7 +154,7 @@ class TrainerHost:
         self.follower = follower
         self.loop = loop
         self.joint = joint
-        self.sender = UpdateSender(updates, loop.scheduler)
+        self.sender = UpdateSender(updates, loop.scheduler, loop.fail)
         self._services: list[TrainerService] = []
 
     def add(self, service: TrainerService) -> None:

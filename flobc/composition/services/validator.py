@@ -10,6 +10,7 @@ from flobc.adapters.filesystem import FileModels, FilePayloads, FileSeals
 from flobc.adapters.filesystem.keys import load_key_file
 from flobc.adapters.grpc import BlobServer
 from flobc.composition.retention import Held, Retention
+from flobc.composition.run_directory import lock_directory
 from flobc.composition.services.connections import build_kafka, build_tls
 from flobc.composition.services.models import get_sound
 from flobc.composition.services.parts import Loop, Topics, load_genesis_file, open_topics
@@ -48,6 +49,7 @@ def run_validator(settings: ValidatorSettings, loop: Loop) -> None:
     if identity.public_key not in genesis.validators:
         raise UsageError(f"The key in {settings.key} is none of this chain's validators; give the right one.")
     models, payloads, seals = open_stores(settings, genesis)
+    lock = lock_directory(settings.data)
     scorer = ScoringProcesses(settings, genesis, loop.metrics)
     loop.on_stop.append(scorer.close)
     server = BlobServer(genesis, payloads, models, build_tls(settings))
@@ -78,6 +80,7 @@ def run_validator(settings: ValidatorSettings, loop: Loop) -> None:
         server.stop(1.0)
         if topics is not None:
             topics.close(STOP_S)
+        lock.close()
 
 
 def open_stores(settings: ValidatorSettings, genesis: Genesis) -> tuple[FileModels, FilePayloads, FileSeals]:
@@ -170,7 +173,13 @@ class ValidatorService:
         self._node.step()
 
     def _wants(self, header: UpdateHeader) -> bool:
-        return is_wanted(self._follower.state, header)
+        """Whether an update may be voted on, or enters the model of a round that waits for its certificate."""
+        state = self._follower.state
+        if state.closed is not None:
+            update = compute_update_id(header)
+            if any(decision.update == update for decision in state.closed.body.decisions):
+                return True
+        return is_wanted(state, header)
 
     def _relay(self, join: Join) -> None:
         """Bring a trainer's request to join into the log; several validators doing so does no harm.

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flobc.adapters.filesystem import write_atomically
+from flobc.adapters.filesystem import FilePayloads, write_atomically
+from flobc.errors import DataError
 
 
 def get_beside(path: Path) -> Path:
@@ -44,3 +45,11 @@ def test_a_failure_leaves_the_old_file_and_nothing_beside(tmp_path: Path) -> Non
         write_atomically(path, pieces())
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_payload_that_a_power_cut_has_damaged_is_left_out_where_none_are_flushed(tmp_path: Path) -> None:
+    (tmp_path / f"{'ab' * 32}.payload").write_bytes(bytes(100))
+    with pytest.raises(DataError):
+        FilePayloads(tmp_path).list_headers()
+    assert FilePayloads(tmp_path, flush=False).list_headers() == []
+    assert list(tmp_path.iterdir()) == []

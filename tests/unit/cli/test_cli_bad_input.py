@@ -233,7 +233,7 @@ def test_invalid_busy_directory(
 ) -> None:
     with lock_directory(finished):
         assert main(["run", "--dir", str(finished), *options]) == 2
-    check_one_sentence(capsys, f"Another run (process {os.getpid()}) is using")
+    check_one_sentence(capsys, f"Another process ({os.getpid()}) is using")
 
 
 def test_a_failed_new_run_leaves_the_old_one_where_it_was(

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 import pytest
 
 from flobc.adapters.memory import MemoryBroker, MemoryTopic
+from flobc.errors import FlobcError, UsageError
 from flobc.ports.topics import Entry
 from flobc.runtime.update_sender import UpdateSender
 from tests.support.hand_scheduler import HandScheduler
@@ -111,3 +112,19 @@ def test_a_topic_that_does_not_answer_keeps_nobody_from_ending(scheduler: HandSc
 
 def test_one_that_never_started_stops(topic: MemoryTopic, scheduler: HandScheduler) -> None:
     UpdateSender(topic, scheduler).stop(STOP_S)
+
+
+def test_what_no_trying_again_can_mend_is_handed_on(broker: MemoryBroker, scheduler: HandScheduler) -> None:
+    class Refusing(MemoryTopic):
+        def append(self, key: bytes, value: bytes) -> Future[None]:
+            raise UsageError("Kafka refuses it.")
+
+    failures: list[FlobcError] = []
+    told: list[bool] = []
+    sender = UpdateSender(Refusing("updates", broker.open("updates")._log), scheduler, failures.append)
+    sender.start()
+    sender.send(b"trainer", [b"record"], told.append)
+    assert scheduler.run_until(lambda: bool(failures) and bool(told))
+    assert told == [False]
+    assert str(failures[0]) == "Kafka refuses it."
+    sender.stop(10)
