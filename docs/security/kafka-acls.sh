@@ -37,7 +37,6 @@ allow "$LOG" "Read Write Create DescribeConfigs" "$VALIDATORS"
 allow "$UPDATES" "Read Create DescribeConfigs" "$VALIDATORS"
 allow "$UPDATES" "Read Write DescribeConfigs" "$TRAINERS"
 allow "$LOG" "Read DescribeConfigs" "$LEDGERS"
-allow "$UPDATES" "Read DescribeConfigs" "$LEDGERS"
 allow "$UPDATES" "Write" "$OPERATORS"
 
 limit "$TRAINER_BYTES_PER_S" "$TRAINERS $OPERATORS"

@@ -163,7 +163,7 @@ class ServiceWorld:
         def build(loop: Loop) -> Callable[[], None]:
             stores = LedgerStores(self.blocks, self.states, self.models)
             recorder = Recorder(self.genesis, stores, self.fetch_model, loop, lambda _: None)
-            service = LedgerService(self.genesis, self.open_topics(), recorder, loop)
+            service = LedgerService(self.genesis, self.open_topics().log, recorder, loop)
             service.start(lambda: None)
             return service.stop
 

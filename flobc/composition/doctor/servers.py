@@ -45,7 +45,7 @@ def check_kafka(address: str, genesis: Genesis | None) -> Iterator[Finding]:
         if is_there:
             yield Finding("ok", f"topic {name}", "its settings are right")
         else:
-            yield Finding("warning", f"topic {name}", "is not there yet; the first service that starts makes it.")
+            yield Finding("warning", f"topic {name}", "is not there yet; the first validator that starts makes it.")
 
 
 def check_redis(address: str, genesis: Genesis | None, now_s: Callable[[], float] = time.time) -> Iterator[Finding]:

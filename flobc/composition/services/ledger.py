@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from flobc.adapters.grpc import BlobClient, LedgerServer
 from flobc.adapters.redis import check_server, connect
 from flobc.composition.services.connections import build_kafka, build_redis, build_tls
-from flobc.composition.services.parts import Loop, Topics, load_genesis_file, open_topics
+from flobc.composition.services.parts import Loop, load_genesis_file, open_topic
 from flobc.composition.services.progress import Progress
 from flobc.composition.services.recording import Recorder, build_stores, get_prefix, load_past
 from flobc.composition.services.settings import LedgerSettings, split_addresses
 from flobc.composition.services.snapshots import Snapshot, Snapshots
-from flobc.ports.topics import Entry
+from flobc.ports.topics import Entry, Topic
 from flobc.protocol.chain.block import Block
 from flobc.protocol.consensus.state import ChainState, build_initial_state
 from flobc.protocol.encoding import encode
@@ -42,17 +42,17 @@ def run_ledger(settings: LedgerSettings, loop: Loop) -> None:
     server = LedgerServer(genesis, stores.blocks, stores.states, stores.models, build_tls(settings))
     server.set_serving(False)
     peers = BlobClient(split_addresses(settings.validators), build_tls(settings))
-    topics = None
+    log = None
     try:
         logger.info("serving the chain on %s", server.start(settings.listen))
         if not loop.wait_for("Redis", recall):
             return
-        topics = open_topics(build_kafka(settings, "ledger"), genesis, loop)
-        if topics is not None:
+        log = open_topic(build_kafka(settings, "ledger"), genesis, "log", loop)
+        if log is not None:
             recorder = Recorder(genesis, stores, peers.get_model, loop, server.notify)
             recorder.remember(start.state.height, past)
             loop.on_stop.append(peers.close)
-            service = LedgerService(genesis, topics, recorder, loop, snapshots, start)
+            service = LedgerService(genesis, log, recorder, loop, snapshots, start)
 
             def have_caught_up() -> None:
                 server.set_serving(True)
@@ -64,8 +64,8 @@ def run_ledger(settings: LedgerSettings, loop: Loop) -> None:
     finally:
         server.stop(1.0)
         peers.close()
-        if topics is not None:
-            topics.close(STOP_S)
+        if log is not None:
+            log.close(STOP_S)
 
 
 class LedgerService:
@@ -77,7 +77,7 @@ class LedgerService:
     def __init__(
         self,
         genesis: Genesis,
-        topics: Topics,
+        log: Topic,
         recorder: Recorder,
         loop: Loop,
         snapshots: Snapshots | None = None,
@@ -88,10 +88,10 @@ class LedgerService:
         self._genesis = genesis
         self._snapshots = snapshots
         self._start = start or Snapshot(build_initial_state(genesis), 0, {})
-        self._follower = LiveFollower(topics.log, self._start.state, loop.scheduler, self._start.offset)
+        self._follower = LiveFollower(log, self._start.state, loop.scheduler, self._start.offset)
         self._follower.on_closed = self._on_closed
         self._follower.on_commit = self._on_commit
-        self._log = TopicReader(topics.log, loop.scheduler, self._on_log, loop.fail)
+        self._log = TopicReader(log, loop.scheduler, self._on_log, loop.fail)
         self._progress = Progress(loop.metrics)
         self._closed_state = encode(self._start.state.core)
         self._on_caught_up: Callable[[], None] | None = None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from flobc.adapters.kafka import KafkaSettings, KafkaTopic, ensure_topic
 from flobc.adapters.prometheus import Metrics
@@ -114,31 +115,24 @@ def get_topic_names(genesis: Genesis) -> tuple[str, str]:
     return f"flobc.{chain}.log", f"flobc.{chain}.updates"
 
 
-def ensure_topics(settings: KafkaSettings, genesis: Genesis) -> None:
-    """Make the chain's topics, or check that they are as they must be. **Raises** TransientError, UsageError."""
-    for name, partitions in zip(get_topic_names(genesis), (1, UPDATE_PARTITIONS), strict=True):
-        ensure_topic(settings, name, partitions, retention_s=None)
+def open_topic(settings: KafkaSettings, genesis: Genesis, kind: Literal["log", "updates"], loop: Loop) -> Topic | None:
+    """Return one of the chain's topics as soon as Kafka has it, or None when asked to stop. **Raises** UsageError.
 
-
-def open_updates(settings: KafkaSettings, genesis: Genesis, loop: Loop) -> Topic | None:
-    """Return the updates topic alone, for who has no business in the log. **Raises** UsageError."""
+    Whoever is first makes it; others check that it is as it must be.
+    """
+    log, updates = get_topic_names(genesis)
+    name, partitions = (log, 1) if kind == "log" else (updates, UPDATE_PARTITIONS)
     opened: list[Topic] = []
-    _, name = get_topic_names(genesis)
 
     def attempt() -> None:
-        ensure_topic(settings, name, UPDATE_PARTITIONS, retention_s=None)
+        ensure_topic(settings, name, partitions, retention_s=None)
         opened.append(KafkaTopic(settings, name))
 
     return opened[0] if loop.wait_for("Kafka", attempt) else None
 
 
 def open_topics(settings: KafkaSettings, genesis: Genesis, loop: Loop) -> Topics | None:
-    """Return the chain's topics as soon as Kafka has them, or None when asked to stop. **Raises** UsageError."""
-    opened: list[Topics] = []
-
-    def attempt() -> None:
-        ensure_topics(settings, genesis)
-        log, updates = get_topic_names(genesis)
-        opened.append(Topics(KafkaTopic(settings, log), KafkaTopic(settings, updates)))
-
-    return opened[0] if loop.wait_for("Kafka", attempt) else None
+    """Return both of the chain's topics, or None when asked to stop. **Raises** UsageError."""
+    log = open_topic(settings, genesis, "log", loop)
+    updates = None if log is None else open_topic(settings, genesis, "updates", loop)
+    return None if log is None or updates is None else Topics(log, updates)

@@ -17,7 +17,7 @@ from flobc.composition.organisations.invitations import find_join
 from flobc.composition.run_directory import lock_directory
 from flobc.composition.services.connections import build_kafka, build_tls
 from flobc.composition.services.models import FetchedModels, RecentModels
-from flobc.composition.services.parts import Loop, load_genesis_file, open_updates
+from flobc.composition.services.parts import Loop, load_genesis_file, open_topic
 from flobc.composition.services.settings import TrainerSettings, split_addresses
 from flobc.composition.settings import build_train_settings
 from flobc.learning.many import prefers_many
@@ -70,7 +70,7 @@ def run_trainer(settings: TrainerSettings, loop: Loop) -> None:
             return model == follower.state.head.header.model
 
         models = FetchedModels(RecentModels(), ledger.get_model, loop.stopping, is_newest)
-        updates = open_updates(build_kafka(settings, f"trainer-{settings.index}"), genesis, loop)
+        updates = open_topic(build_kafka(settings, f"trainer-{settings.index}"), genesis, "updates", loop)
         if updates is None:
             return
         closing.callback(updates.close, WRITER_STOP_S)

@@ -135,7 +135,7 @@ def build_service(world: World, loop: HandLoop) -> tuple[LedgerService, Callable
     for record in world.chain.log:
         topics.log.append(b"", record)
     recorder = Recorder(world.chain.genesis, world.stores, world.fetch, loop, world.recorded.append)
-    service = LedgerService(world.chain.genesis, topics, recorder, loop)
+    service = LedgerService(world.chain.genesis, topics.log, recorder, loop)
     return service, lambda: service._on_log(topics.log.read(0.0))
 
 
@@ -306,7 +306,7 @@ def test_real_threads_write_one_chain() -> None:
                 loop.stop()
 
         recorder = Recorder(LONG.genesis, stores, lambda _: MODEL, loop, on_recorded)
-        service = LedgerService(LONG.genesis, topics, recorder, loop)
+        service = LedgerService(LONG.genesis, topics.log, recorder, loop)
         service.start(lambda: None)
         for record in LONG.log:
             topics.log.append(b"", record)
