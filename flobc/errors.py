@@ -15,6 +15,9 @@
 
 from __future__ import annotations
 
+MAX_FOUND = 200
+"""How many characters of a stranger's bytes an error quotes: it may be written to a log."""
+
 
 class FlobcError(Exception):
     """Root of every error that FLoBC raises on purpose."""
@@ -24,10 +27,15 @@ class ProtocolError(FlobcError):
     """A rule of ``spec/`` is broken; carries the rule's id, what was expected and what was found."""
 
     def __init__(self, rule: str, expected: str, found: str) -> None:
+        found = found if len(found) <= MAX_FOUND else found[:MAX_FOUND] + "..."
         super().__init__(f"{rule}: expected {expected}, found {found}")
         self.rule = rule
         self.expected = expected
         self.found = found
+
+    def __reduce__(self) -> tuple[type[FlobcError], tuple[object, ...]]:
+        """Let it pass between processes."""
+        return type(self), (self.rule, self.expected, self.found)
 
 
 class RemoteProtocolError(ProtocolError):
@@ -48,6 +56,11 @@ class PayloadFault(FlobcError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
+        self._message = message
+
+    def __reduce__(self) -> tuple[type[FlobcError], tuple[object, ...]]:
+        """Let it pass between processes."""
+        return type(self), (self.code, self._message)
 
 
 class TransientError(FlobcError):
@@ -56,6 +69,10 @@ class TransientError(FlobcError):
     def __init__(self, message: str, delay_s: float) -> None:
         super().__init__(message)
         self.delay_s = delay_s
+
+    def __reduce__(self) -> tuple[type[FlobcError], tuple[object, ...]]:
+        """Let it pass between processes."""
+        return type(self), (str(self), self.delay_s)
 
 
 class NotHeld(FlobcError):

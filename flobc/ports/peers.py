@@ -27,6 +27,10 @@ class LedgerPeer(Protocol):
         """Yield each certified block from ``height`` on, bodies empty, and wait for the next; ends never by itself."""
         ...
 
+    def distrust(self) -> None:
+        """What came last did not hold: ask another replica first from now on, where there is one."""
+        ...
+
     def get_state(self, digest: bytes) -> bytes | None:
         """Return the encoded core state with this digest, or None."""
         ...

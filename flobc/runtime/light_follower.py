@@ -44,7 +44,7 @@ class LightFollower:
     def caught_up(self) -> bool:
         """Whether everything was taken in that the ledger had at the start: before, the head is not the chain's.
 
-        A ledger that names too great a height stops its followers, as it could by not answering.
+        A ledger that names a height must show that block's certificate, so it cannot make its followers wait in vain.
         """
         return self._target is not None and self.state.height >= self._target
 
@@ -72,6 +72,8 @@ class LightFollower:
             try:
                 if self._target is None:
                     newest = self._ledger.get_head()
+                    if newest is not None:
+                        self._client.require_certified(newest.header, newest.certificate)
                     self._target = 0 if newest is None else newest.height
                 for block in self._ledger.follow(self._client.head.height + 1):
                     self._take(block)
@@ -79,6 +81,8 @@ class LightFollower:
                         return
             except FlobcError as error:
                 logger.warning("The ledger gave nothing to build on: %s", error)
+                if not isinstance(error, TransientError):
+                    self._ledger.distrust()
             self._stopping.wait(RETRY_S)
 
     def _take(self, block: Block) -> None:

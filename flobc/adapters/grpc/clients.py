@@ -101,6 +101,10 @@ class LedgerClient:
             if not self._servers.closed and not retry.pause() and not self._servers.closed:
                 raise failures.build_error()
 
+    def distrust(self) -> None:
+        """What came last did not hold: ask the next address first from now on."""
+        self._servers.distrust()
+
     def get_state(self, digest: bytes) -> bytes | None:
         """Return the encoded core state with this digest, which is checked, or None."""
         if len(digest) != DIGEST_BYTES:

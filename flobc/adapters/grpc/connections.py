@@ -152,6 +152,10 @@ class Connections(Generic[S]):
         """Ask this one first from now on."""
         self._first = next(place for place, (name, _) in enumerate(self._stubs) if name == address)
 
+    def distrust(self) -> None:
+        """Ask the one first last from now on."""
+        self._first = (self._first + 1) % len(self._stubs)
+
     def start_retry(self) -> Retry:
         """Return a new count of failures."""
         return Retry(self.patience.retry_s, self._closed)

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
 from flobc.adapters.grpc.wire import encode_certified
-from flobc.errors import DataError, TransientError
+from flobc.errors import DataError, FlobcError, TransientError
 from flobc.ports.blocks import BlockStore
 
 POLL_S = 1.0
@@ -60,7 +60,7 @@ class CertifiedBlocks:
             self._wake.clear()
             try:
                 head, away = await asyncio.to_thread(lambda: self._blocks.height), None
-            except (TransientError, OSError) as error:
+            except (FlobcError, OSError) as error:  # also what no trying again mends now: a password may be put right
                 head, away = self._head, TransientError(f"The block store cannot be reached: {error}.", POLL_S)
             if head > self._head or (away is None) != (self._away is None):
                 self._head, self._away = max(head, self._head), away

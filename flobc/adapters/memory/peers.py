@@ -55,6 +55,9 @@ class MemoryLedgerPeer:
                 yield _drop_body(block)
                 height += 1
 
+    def distrust(self) -> None:
+        """Do nothing: there is no other replica."""
+
     def get_state(self, digest: bytes) -> bytes | None:
         """Return the encoded core state with this digest, or None."""
         return self._states.get(digest)

@@ -9,10 +9,12 @@ from flobc.errors import RemoteProtocolError
 from flobc.ports.payloads import Payload, PayloadStore
 from flobc.ports.scheduler import Scheduler
 from flobc.ports.topics import Entry
+from flobc.protocol.consensus.state import build_identity_key
 from flobc.protocol.messages import Join, UpdateChunk, UpdateHeader, compute_update_id, decode_record
 from flobc.runtime.transfer import Assembler
 
 RETRY_MS = 2_000
+MAX_VARIANTS = 2
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,8 @@ class Receiver:
         self._assembler = Assembler(wants)
         self._next: dict[int, int] = {}
         self._begun: dict[bytes, tuple[UpdateHeader, int, int]] = {}
+        self._stored: set[bytes] = set()
+        self._variants: dict[bytes, set[bytes]] = {}
 
     def take(self, entries: list[Entry]) -> None:
         """Take in records of the topic."""
@@ -48,7 +52,7 @@ class Receiver:
             try:
                 record = decode_record(entry.value)
             except RemoteProtocolError as error:
-                logger.info("ignored a record of the updates topic: %s", error)
+                logger.debug("ignored a record of the updates topic: %s", error)
                 continue
             if isinstance(record, Join):
                 self._relay(record)
@@ -58,7 +62,13 @@ class Receiver:
     def forget_unwanted(self) -> None:
         """Let go of what is of no use any more."""
         self._assembler.keep_only(self._wants)
-        self._begun = {update: begun for update, begun in self._begun.items() if self._wants(begun[0])}
+        self._begun = {
+            update: begun for update, begun in self._begun.items() if self._is_held(update) and self._wants(begun[0])
+        }
+        self._stored &= self._begun.keys()
+        self._variants = {}
+        for update, (header, _, _) in self._begun.items():
+            self._variants.setdefault(build_identity_key(header), set()).add(update)
 
     def get_positions(self) -> dict[int, int]:
         """Return for each partition from where on it must be read again after a restart now.
@@ -67,17 +77,32 @@ class Receiver:
         flushed, at all validators at once.
         """
         positions = dict(self._next)
-        for _, partition, offset in self._begun.values():
-            positions[partition] = min(positions[partition], offset)
+        for update, (_, partition, offset) in self._begun.items():
+            if self._is_held(update):
+                positions[partition] = min(positions[partition], offset)
         return positions
 
+    def _is_held(self, update: bytes) -> bool:
+        """Whether an update is stored or waits for its rest: the assembler lets the oldest of too many go."""
+        return update in self._stored or self._assembler.is_open(update)
+
+    def _is_one_too_many(self, header: UpdateHeader) -> bool:
+        """Two headers of one identity convict their trainer; a third would only take room."""
+        variants = self._variants.setdefault(build_identity_key(header), set())
+        if len(variants) < MAX_VARIANTS:
+            variants.add(compute_update_id(header))
+        return compute_update_id(header) not in variants
+
     def _take_part(self, record: UpdateHeader | UpdateChunk, entry: Entry) -> None:
+        if isinstance(record, UpdateHeader) and (not self._wants(record) or self._is_one_too_many(record)):
+            return
         payload = self._assembler.take(record)
         if isinstance(record, UpdateHeader):
             update = compute_update_id(record)
             if self._assembler.is_open(update) or payload is not None:
                 self._begun.setdefault(update, (record, entry.partition, entry.offset))
         if payload is not None:
+            self._stored.add(compute_update_id(payload.header))
             self._store(compute_update_id(payload.header), payload)
 
     def _store(self, update: bytes, payload: Payload) -> None:

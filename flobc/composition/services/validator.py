@@ -145,6 +145,7 @@ class ValidatorService:
         self._progress = Progress(loop.metrics)
         self._on_caught_up = _nothing
         self._is_caught_up = False
+        self._is_looked_over = False
 
     def start(self, on_caught_up: Callable[[], None]) -> None:
         """Read the log; what the updates topic brings is of use only after what is in it now."""
@@ -170,7 +171,8 @@ class ValidatorService:
             self._updates.start(self._from.updates)
             self._on_caught_up()
             logger.info("caught up at height %d", self._follower.state.height)
-        self._node.step()
+        if self._is_looked_over:
+            self._node.step()
 
     def _wants(self, header: UpdateHeader) -> bool:
         """Whether an update may be voted on, or enters the model of a round that waits for its certificate."""
@@ -212,6 +214,7 @@ class ValidatorService:
         return sound
 
     def _deliver_all(self, headers: list[UpdateHeader]) -> None:
+        self._is_looked_over = True
         for header in headers:
             self._deliver(header)
 
