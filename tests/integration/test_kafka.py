@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from kafka import KafkaProducer
 from kafka.admin import ConfigResource, KafkaAdminClient
+from kafka.errors import MessageSizeTooLargeError
 
 from flobc.adapters.kafka import KafkaSettings, KafkaTopic, check_topic, ensure_topic, get_version
 from flobc.composition.local.kafka import LocalKafka, start_kafka
@@ -217,6 +219,7 @@ def test_a_topic_is_made_once_with_what_it_needs(kafka_address: str, name: str) 
     found = admin.describe_configs([ConfigResource("topic", name)], config_filter="all")["topic"][name]
     admin.close()
     expected = {"cleanup.policy": "delete", "retention.ms": "86400000", "retention.bytes": "-1"}
+    expected["compression.type"] = "uncompressed"
     assert {key: found[key]["value"] for key in expected} == expected
     ensure_topic(settings, name, 4, 3_600)  # kept for longer than asked: nothing is lost
 
@@ -259,6 +262,7 @@ def test_many_services_may_make_a_topic_at_once(kafka_address: str, name: str) -
         ({"retention.ms": "1000"}, r"retention.ms=1000, expected -1; .*--add-config retention.ms=-1"),
         ({"retention.bytes": "5000000"}, r"retention.bytes=5000000, expected -1;"),
         ({"max.message.bytes": "1000"}, r"max.message.bytes=1000, expected at least 1048588;"),
+        ({"compression.type": "producer"}, r"compression.type=producer, expected uncompressed;"),
     ],
 )
 def test_invalid_topic_settings_are_refused(
@@ -283,6 +287,22 @@ def test_invalid_record_for_the_topic_is_not_tried_for_ever(kafka_address: str, 
             append_one(topic, bytes(5_000))
         keep_trying(lambda: append_one(topic, b"small"))
         assert [entry.value for entry in read_entries(topic, 1)] == [b"small"]
+
+
+def test_invalid_record_that_was_packed_reaches_no_reader(kafka_address: str, name: str) -> None:
+    """A few kilobytes that unpack to more than a record may have would fill the memory of everybody who reads them."""
+    settings = KafkaSettings(kafka_address)
+    ensure_topic(settings, name, 1, None)
+    packing = KafkaProducer(bootstrap_servers=kafka_address, compression_type="gzip", max_request_size=1 << 24)
+    try:
+        packing.send(name, bytes(1_000)).get(PATIENCE_S)
+        with pytest.raises(MessageSizeTooLargeError):
+            packing.send(name, bytes(1 << 23)).get(PATIENCE_S)
+    finally:
+        packing.close()
+    with opened(settings, name) as topic:
+        append_one(topic, b"next")
+        assert [entry.value for entry in read_entries(topic, 2)] == [bytes(1_000), b"next"]
 
 
 def test_invalid_number_of_partitions_is_refused(kafka_address: str, name: str) -> None:

@@ -216,16 +216,23 @@ class WholeSystem:
 def whole_system(root: Path) -> Iterator[WholeSystem]:
     """A system for tests that is stopped at their end; skips where there is no Kafka or Redis."""
     system = WholeSystem(root)
+    with running(system, system.up):
+        yield system
+
+
+@contextmanager
+def running(system: WholeSystem, start: Callable[[], None]) -> Iterator[None]:
+    """Start a system, and stop it in the end; skips where there is no Kafka or Redis."""
     if os.environ.get("FLOBC_TEST_REDIS"):
         pytest.skip("These tests kill their Redis, and FLOBC_TEST_REDIS names one that is not theirs.")
     try:
-        find_runner(root, 0)
+        find_runner(system.root, 0)
         if not (shutil.which("redis-server") or shutil.which("valkey-server")):
             pytest.skip("There is no redis-server or valkey-server on the PATH.")
-        system.up()
-        yield system
+        start()
+        yield
     except UsageError as error:
         pytest.skip(str(error))
     finally:
-        if (root / "system.json").exists():
+        if (system.root / "system.json").exists():
             system.down()

@@ -104,6 +104,9 @@ def _build_requirements(retention_s: float | None, max_record_bytes: int) -> lis
         _Requirement("retention.ms", str(retention_ms), is_minimum=True),
         _Requirement("retention.bytes", "-1", is_minimum=True),
         _Requirement("max.message.bytes", str(message_bytes), is_minimum=True),
+        # Kafka unpacks what a stranger packed: a small batch could else fill the memory of everybody who reads it,
+        # and one packed in a way that our library cannot unpack would stop them all for good.
+        _Requirement("compression.type", "uncompressed"),
     ]
 
 

@@ -141,7 +141,9 @@ def _read_start(pid: int) -> str:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return _read_start_portably(pid)
-    return "" if fields[0] == "Z" else fields[19]
+    # The first thread may be gone while others are still ending: until then the process holds its ports.
+    has_ended = fields[0] == "Z" and int(fields[17]) <= 1
+    return "" if has_ended else fields[19]
 
 
 def _read_start_portably(pid: int) -> str:
