@@ -161,7 +161,8 @@ def test_a_certificate_is_as_good_as_a_password(kafka: SecureKafka, ca: Path) ->
     """Whoever the certificate names has that user's rights and no others."""
     settings = kafka.build_tls_settings(build_tls(ca, "trainer-0"))
     append(settings, UPDATES)
-    expect_refusal(lambda: append(settings, LOG), f"append to {LOG}")
+    ledger = kafka.build_tls_settings(build_tls(ca, "ledger-0"))
+    expect_refusal(lambda: append(ledger, LOG), f"append to {LOG}")
 
 
 def test_without_a_certificate_of_the_authority_nobody_comes_in(kafka: SecureKafka, tmp_path: Path) -> None:

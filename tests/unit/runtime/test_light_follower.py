@@ -327,3 +327,32 @@ def test_no_model_comes_with_another_digest() -> None:
     models.put(digest("another"), model)
     with pytest.raises(DataError):
         MemoryLedgerPeer(CHAIN.genesis, *build_stores(), models).get_model(digest("another"))
+
+
+class Replicas(Ledger):
+    """A liar that names a height it cannot show, and behind it an honest ledger."""
+
+    def __init__(self) -> None:
+        super().__init__([], [])
+        self.asked_liar = 0
+        self.is_trusted = True
+
+    def get_head(self) -> Block | None:
+        head = super().get_head()
+        if not self.is_trusted or head is None:
+            return head
+        self.asked_liar += 1
+        return dataclasses.replace(head, header=dataclasses.replace(head.header, height=10**9))
+
+    def distrust(self) -> None:
+        self.is_trusted = False
+
+
+def test_a_ledger_that_names_a_height_it_cannot_show_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flobc.runtime.light_follower.RETRY_S", 0.01)
+    replicas = Replicas()
+    trainer = Trainer(replicas)
+    trainer.live()
+    assert replicas.asked_liar == 1
+    trainer.require_truth()
+    assert trainer.follower.caught_up
