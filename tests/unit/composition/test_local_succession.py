@@ -3,12 +3,15 @@
 import dataclasses
 from pathlib import Path
 
+import pytest
+
 from flobc.adapters.filesystem import FileSeals
 from flobc.adapters.filesystem.keys import create_key_file, load_key_file
 from flobc.composition.local.succession import prepare_nodes
 from flobc.composition.local.system import create_system
 from flobc.composition.run_directory import load_genesis, load_settings
 from flobc.composition.settings import RunSettings
+from flobc.errors import UsageError
 from flobc.protocol.encoding import encode
 from flobc.protocol.identity import Identity
 from flobc.protocol.messages import Seal, sign
@@ -42,3 +45,9 @@ def test_keys_and_seals_move_in_once_all_keys_are_there(tmp_path: Path) -> None:
     assert FileSeals(out / "nodes" / "validator-1" / "seals", lambda: None).load(stays.public_key) == seal
     settings = load_settings(out, genesis.params)
     assert (settings.validators, settings.trainers, settings.task) == (4, 2, "synthetic:parameters=50")
+    # Other approvals make another genesis, and a copy of the seals would not know of the first one (CHAIN-18).
+    rival, elsewhere = dataclasses.replace(genesis, salt=bytes(32)), tmp_path / "rival"
+    with pytest.raises(UsageError, match=get_chain_id(genesis).hex()[:12]):
+        prepare_nodes(root, elsewhere, rival, [tmp_path / "newcomer"])
+    assert not elsewhere.exists()
+    assert prepare_nodes(root, out, genesis, [tmp_path / "newcomer"]) == ()
