@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from pathlib import Path
@@ -56,7 +57,7 @@ def test_a_trainer_killed_in_a_round_is_waited_for_as_the_scheme_says(scheme: st
     assert delayed == list(range(delayed[0], delayed[0] + len(delayed)))
     steps = {block.header.step for block in blocks if block.height in delayed}
     assert steps == {1 if scheme == "bsp" else 2}
-    assert PERIOD_S >= LEAST_PERIODS * median_s, "the machine is too busy for this period to tell anything"
+    assert LEAST_PERIODS * median_s <= PERIOD_S, "the machine is too busy for this period to tell anything"
 
 
 def kill_in_a_round(system: WholeSystem, median_s: float) -> int:
@@ -71,7 +72,7 @@ def kill_in_a_round(system: WholeSystem, median_s: float) -> int:
 def read_rounds(system: WholeSystem) -> dict[int, float]:
     """Seconds from one block to the next as the first ledger saw them, by height."""
     blocks = read_seen_blocks(system.get_process("ledger-0").log)
-    return {later.height: later.time_s - earlier.time_s for earlier, later in zip(blocks, blocks[1:], strict=False)}
+    return {later.height: later.time_s - earlier.time_s for earlier, later in itertools.pairwise(blocks)}
 
 
 def read_blocks_from(system: WholeSystem, first: int, last: int) -> list[Block]:

@@ -53,7 +53,11 @@ def watch(system: WholeSystem, last: int) -> dict[str, Course]:
 
 
 def print_table(courses: dict[str, Course]) -> None:
-    print(f"\n{'':12} {'samples':>8} {'MiB first':>10} {'MiB last':>10} {'KiB a round':>12} {'files':>11} {'a round':>8}")
+    titles = ("samples", "MiB first", "MiB last", "KiB a round", "files", "a round")
+    widths = (8, 10, 10, 12, 11, 8)
+    print(
+        "\n" + " ".join(["service     ", *(f"{title:>{width}}" for title, width in zip(titles, widths, strict=True))])
+    )
     for name, course in sorted(courses.items()):
         first, last = course.rss_kib[0] / 1024, course.rss_kib[-1] / 1024
         files = f"{course.descriptors[0]} to {course.descriptors[-1]}"

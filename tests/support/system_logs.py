@@ -1,4 +1,4 @@
-"""What a system's services themselves say: the blocks that each has seen certified, and what trainers had acknowledged."""
+"""What a system's services themselves say: the blocks that each saw certified, the updates that Kafka took."""
 
 from __future__ import annotations
 

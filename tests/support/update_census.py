@@ -53,8 +53,7 @@ class Census:
         return [
             update
             for update, header in self.headers.items()
-            if (header.trainer, header.base_height) == (trainer, base)
-            and len(self.chunks[update]) == header.num_chunks
+            if (header.trainer, header.base_height) == (trainer, base) and len(self.chunks[update]) == header.num_chunks
         ]
 
     def get_head_at(self, time_s: float) -> int:
