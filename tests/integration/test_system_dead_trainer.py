@@ -15,7 +15,7 @@ from flobc.protocol.chain.block import Block, Closing
 from tests.support.system import WholeSystem, whole_system
 from tests.support.system_logs import read_seen_blocks
 
-PERIOD_S = 12
+PERIOD_S = 20
 """At least ten median rounds of this task, else a deadline would look like a slow round."""
 LEAST_PERIODS = 10
 WARM_UP = 10

@@ -81,8 +81,9 @@ class Census:
         return [each for found in self.decisions.values() for each in found if each[1].reason is Reason.ACCEPTED]
 
     def count_reasons(self) -> Counter[str]:
-        """How many decisions there are by reason."""
-        return Counter(item.reason.name.lower() for found in self.decisions.values() for _, item in found)
+        """How many decisions there are by reason, and by fault where that is the reason."""
+        every = [item for found in self.decisions.values() for _, item in found]
+        return Counter((item.fault if item.reason is Reason.FAULT else item.reason).name.lower() for item in every)
 
 
 def take_census(system: WholeSystem) -> Census:
