@@ -30,6 +30,11 @@ class Course:
         """As ``kib_a_round``, of open file descriptors."""
         return _compute_slope(self.heights, self.descriptors)
 
+    def get_later_half(self) -> Course:
+        """The course without its first half: what fills up and then stays grows less in it."""
+        half = len(self.heights) // 2
+        return Course(self.heights[half:], self.rss_kib[half:], self.descriptors[half:])
+
 
 def sample(courses: dict[str, Course], processes: dict[str, int | None], height: int) -> None:
     """Add what every running process holds now to its course."""
