@@ -36,7 +36,7 @@ kafka: $(READY) ## a real Kafka for development, until Ctrl-C; make kafka ARGS="
 test: $(READY) ## all tests, the whole-system ones last: make test ARGS="-m 'not e2e'" leaves those out
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
-soak: $(READY) ## hurt a whole system again and again, for about half an hour
+soak: $(READY) ## hurt a whole system again and again, for about an hour
 	@$(BIN)/python -m pytest -s -n 0 -m soak tests/integration $(ARGS)
 
 check: $(READY) ## style, types, import rule, spelling, sizes, generated code

@@ -8,7 +8,7 @@ import shutil
 import signal
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,8 +46,9 @@ _LAST_BYTES = 8_192
 class WholeSystem:
     """What ``flobc up`` started in ``root``; services and servers go by the names of ``flobc status``."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, options: Sequence[str] = OPTIONS, ledgers: int = LEDGERS) -> None:
         self.root = root
+        self._options, self._ledgers = options, ledgers
         self.rounds_s: list[float] = []
         self._checked = 0
 
@@ -56,13 +57,17 @@ class WholeSystem:
         return load_plan(self.root)
 
     def up(self) -> None:
-        assert main(["up", "--dir", str(self.root), *OPTIONS, "--ledgers", str(LEDGERS), "--quiet"]) == 0
+        assert main(["up", "--dir", str(self.root), *self._options, "--ledgers", str(self._ledgers), "--quiet"]) == 0
 
     def down(self) -> None:
         assert main(["down", "--dir", str(self.root), "--quiet"]) == 0
 
     def list_processes(self) -> dict[str, int | None]:
         return list_processes(self.root)
+
+    def list_names(self, *roles: str) -> list[str]:
+        """Names of the processes of these roles."""
+        return [f"{role}-{index}" for role, index in self.plan.list_nodes() if role in roles]
 
     def kill(self, name: str) -> None:
         """End a process with kill -9."""
@@ -77,7 +82,7 @@ class WholeSystem:
 
     def restart(self) -> None:
         """Start whatever does not run, and return when it is ready."""
-        start_system(self.root, LEDGERS, lambda _: None)
+        start_system(self.root, self._ledgers, lambda _: None)
 
     @contextmanager
     def paused(self, *names: str) -> Iterator[None]:
@@ -161,7 +166,7 @@ class WholeSystem:
 
     def check(self) -> VerifyReport:
         """Verify the whole chain, every model recomputed, while the trainers rest; nobody stands convicted."""
-        with self.paused(*(f"trainer-{index}" for index in range(TRAINERS))):
+        with self.paused(*self.list_names("trainer")):
             self.wait_for_agreement()
             archive = open_archive(self.root)
             try:
@@ -213,9 +218,9 @@ class WholeSystem:
 
 
 @contextmanager
-def whole_system(root: Path) -> Iterator[WholeSystem]:
+def whole_system(root: Path, options: Sequence[str] = OPTIONS, ledgers: int = LEDGERS) -> Iterator[WholeSystem]:
     """A system for tests that is stopped at their end; skips where there is no Kafka or Redis."""
-    system = WholeSystem(root)
+    system = WholeSystem(root, options, ledgers)
     with running(system, system.up):
         yield system
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from flobc.errors import TransientError
@@ -45,3 +45,15 @@ def keep_trying(action: Callable[[], Result]) -> Result:
             if time.monotonic() > until_s:
                 raise
             time.sleep(min(error.delay_s, 0.2))
+
+
+def read_whole(topic: Topic) -> Iterator[Entry]:
+    """Every record that a topic holds now, from the first on."""
+    ends = topic.ends()
+    topic.seek({})
+    left = {number for number, end in ends.items() if end > 0}
+    while left:
+        for entry in keep_trying(lambda: topic.read(1)):
+            if entry.offset + 1 >= ends.get(entry.partition, 0):
+                left.discard(entry.partition)
+            yield entry

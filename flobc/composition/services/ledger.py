@@ -9,7 +9,7 @@ from flobc.adapters.grpc import BlobClient, LedgerServer
 from flobc.adapters.redis import check_server, connect
 from flobc.composition.services.connections import build_kafka, build_redis, build_tls
 from flobc.composition.services.parts import Loop, load_genesis_file, open_topic
-from flobc.composition.services.progress import Progress
+from flobc.composition.services.progress import SHOWN_DIGITS, Progress
 from flobc.composition.services.recording import Recorder, build_stores, get_prefix, load_past
 from flobc.composition.services.settings import LedgerSettings, split_addresses
 from flobc.composition.services.snapshots import Snapshot, Snapshots
@@ -126,7 +126,8 @@ class LedgerService:
         self._closed_state = encode(state.core)
 
     def _on_commit(self, state: ChainState) -> None:
-        logger.info("block %d is certified", state.height, extra={"height": state.height})
+        head = state.head_digest.hex()[:SHOWN_DIGITS]
+        logger.info("block %d is certified, head %s", state.height, head, extra={"height": state.height})
         self._progress.on_block(state.head)
         snapshot = Snapshot(state, self._follower.offset, {})
         self._recorder.add(state.head, self._closed_state, lambda: self._keep(snapshot))

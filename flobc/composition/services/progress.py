@@ -7,6 +7,9 @@ import time
 from flobc.adapters.prometheus import Metrics
 from flobc.protocol.chain.block import Block
 
+SHOWN_DIGITS = 16
+"""How many hexadecimal digits of a head's digest a log line shows: enough to tell two heads apart."""
+
 
 class Progress:
     """Enters each certified block into the metrics."""

@@ -14,7 +14,7 @@ from flobc.composition.run_directory import lock_directory
 from flobc.composition.services.connections import build_kafka, build_tls
 from flobc.composition.services.models import get_sound
 from flobc.composition.services.parts import Loop, Topics, load_genesis_file, open_topics
-from flobc.composition.services.progress import Progress
+from flobc.composition.services.progress import SHOWN_DIGITS, Progress
 from flobc.composition.services.receiving import Receiver
 from flobc.composition.services.scoring import ScoringProcesses
 from flobc.composition.services.settings import ValidatorSettings
@@ -232,5 +232,6 @@ class ValidatorService:
         if self._is_caught_up:
             self._retention.on_commit(state)
             self._receiver.forget_unwanted()
-            logger.info("block %d: %d accepted", state.height, len(state.head.accepted), extra={"height": state.height})
+            found = (state.height, len(state.head.accepted), state.head_digest.hex()[:SHOWN_DIGITS])
+            logger.info("block %d: %d accepted, head %s", *found, extra={"height": state.height})
             self._snapshots.save(Snapshot(state, self._follower.offset, self._receiver.get_positions()))
