@@ -133,14 +133,14 @@ def small_run(tmp_path: Path) -> Path:
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
     """Two runs on one log would interleave; the lock also holds within a process."""
     with lock_directory(tmp_path):
-        with pytest.raises(UsageError, match=f"process {os.getpid()}"):
+        with pytest.raises(UsageError, match=f"process \\({os.getpid()}\\)"):
             lock_directory(tmp_path)
         code = (
             "import sys; from pathlib import Path; from flobc.composition.run_directory import lock_directory\n"
             "lock_directory(Path(sys.argv[1]))"
         )
         done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
-        assert "Another run" in done.stderr
+        assert "Another process" in done.stderr
     lock_directory(tmp_path).close()
 
 
