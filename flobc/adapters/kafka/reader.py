@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from kafka import KafkaConsumer, TopicPartition  # type: ignore[import-untyped]
 
 from flobc.adapters.kafka.clients import in_our_words, open_client
+from flobc.adapters.kafka.reading import read_any_headers
 from flobc.adapters.kafka.settings import MAX_RECORD_BYTES, KafkaSettings, to_ms
 from flobc.errors import DataError, TransientError
 from flobc.ports.topics import Entry
@@ -24,6 +25,7 @@ class RecordReader:
     """Reads all partitions of a topic. For one thread."""
 
     def __init__(self, settings: KafkaSettings, topic: str) -> None:
+        read_any_headers()
         self._settings = settings
         self._topic = topic
         self._consumer = open_client(

@@ -1,4 +1,4 @@
-"""Taking more from a connection at a time than the library does."""
+"""Taking more from a connection at a time than the library does, and whatever a broker has taken."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 from kafka import errors  # type: ignore[import-untyped]
 from kafka.net.transport import KafkaTCPTransport  # type: ignore[import-untyped]
+from kafka.record.default_records import DefaultRecord, DefaultRecordBatch  # type: ignore[import-untyped]
+from kafka.record.util import decode_varint  # type: ignore[import-untyped]
 
 PIECE_BYTES = 256 * 1024
 
@@ -37,3 +39,28 @@ def read_in_large_pieces(transport: Any) -> None:
         return b"".join(pieces), end
 
     transport._sock_recv = receive
+
+
+def read_any_headers() -> None:
+    """Let a record whose header's name is no text count as an empty one.
+
+    Brokers take it and the library would call the whole topic broken, so anybody who may write could stop all readers.
+    """
+    if getattr(DefaultRecordBatch._read_msg, "reads_any_headers", False):
+        return
+    read = DefaultRecordBatch._read_msg
+
+    def read_or_blank(batch: Any, *arguments: Any) -> Any:
+        try:
+            return read(batch, *arguments)
+        except UnicodeDecodeError:
+            length, start = decode_varint(batch._buffer, batch._pos)
+            _, place = decode_varint(batch._buffer, start)  # attributes
+            _, place = decode_varint(batch._buffer, place)  # time
+            delta, _ = decode_varint(batch._buffer, place)
+            batch._pos = start + length
+            offset = batch.base_offset + delta
+            return DefaultRecord(length, offset, batch.first_timestamp, batch.timestamp_type, None, b"", [])
+
+    read_or_blank.reads_any_headers = True  # type: ignore[attr-defined]
+    DefaultRecordBatch._read_msg = read_or_blank
