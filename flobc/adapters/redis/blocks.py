@@ -39,6 +39,10 @@ class _Entry:
     body: Digest
 
 
+MAX_DIGITS = 20
+"""Digits of the greatest height there can be."""
+
+
 class RedisBlocks:
     """Blocks that several replicas append to; the server decides who is first. Every method raises TransientError."""
 
@@ -106,7 +110,7 @@ class RedisBlocks:
 
     def _parse_height(self, head: bytes | None) -> int:
         number, _, digest = (self._genesis.encode() if head is None else head).partition(b" ")
-        if not number.isdigit() or len(digest) != 64:
+        if not number.isdigit() or len(number) > MAX_DIGITS or len(digest) != 64:
             raise DataError(
                 f"The chain's head in Redis at {self._client.address} is damaged; rebuild the store from the log."
             )

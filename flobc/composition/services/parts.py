@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from flobc.adapters.filesystem.files import read_regular
 from flobc.adapters.kafka import KafkaSettings, KafkaTopic, ensure_topic
 from flobc.adapters.prometheus import Metrics
 from flobc.errors import DataError, FlobcError, RemoteProtocolError, TransientError
@@ -21,16 +22,20 @@ from flobc.protocol.params import Genesis, get_chain_id
 from flobc.runtime.scheduling import WallScheduler
 
 UPDATE_PARTITIONS = 8
+MAX_GENESIS_BYTES = 1 << 26
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.25, 5.0
 
 logger = logging.getLogger(__name__)
 
 
 def load_genesis_file(path: Path) -> Genesis:
-    """Return the genesis in a file. **Raises** DataError."""
+    """Return the genesis in a file, or at the end of a link, as clusters mount them. **Raises** DataError."""
     try:
-        return decode(Genesis, path.read_bytes())
-    except (OSError, RemoteProtocolError) as error:
+        data = read_regular(path.resolve(), MAX_GENESIS_BYTES)
+        if data is None:
+            raise DataError("there is no such file")
+        return decode(Genesis, data)
+    except (OSError, DataError, RemoteProtocolError) as error:
         raise DataError(
             f"There is no usable genesis in {path} ({error}); give the one the chain began with."
         ) from error
