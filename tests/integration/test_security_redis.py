@@ -11,7 +11,7 @@ import pytest
 from flobc.adapters.grpc import TlsSettings
 from flobc.adapters.redis import RedisClient, RedisModels, RedisSettings, RedisStates, check_server, connect
 from flobc.errors import UsageError
-from flobc.learning.layout import compute_model_digest
+from flobc.learning.model_digest import compute_model_digest
 from flobc.protocol.consensus.state import compute_state_digest
 from tests.support.certificates import build_authority, build_tls
 from tests.support.secure_redis import SecureRedis, start_secure_redis

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from flobc.learning.task import Evaluation, Examples, ModelInfo, TensorInfo, TrainResult, TrainSettings, Vector
-from tests.support.paced_task import PacedRegression
+from tests.support.paced_task import TRAINING_S, PacedRegression
 
 GATES = "FLOBC_TEST_GATES"
 """Names the folder with the gates, in the environment that services inherit from a test."""
@@ -22,8 +22,6 @@ _POLL_S = 0.01
 
 class GatedRegression(PacedRegression):
     """Softmax regression with ballast; its evaluation waits at the gate of the process that asked for it."""
-
-    name = "tests.support.gated_task:task"
 
     def model_info(self) -> ModelInfo:
         small = super().model_info().tensors
@@ -39,7 +37,7 @@ class GatedRegression(PacedRegression):
         return super().evaluate(vector[:-BALLAST] if len(vector) > BALLAST else vector, examples)
 
 
-task = GatedRegression()
+task = GatedRegression("tests.support.gated_task:task", TRAINING_S)
 
 
 def _wait_at_gate() -> None:
