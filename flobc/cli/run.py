@@ -30,7 +30,7 @@ from flobc.composition.run_directory import (
 )
 from flobc.composition.runner import RunResult, run
 from flobc.composition.settings import RunSettings, build_train_settings, validate_settings
-from flobc.errors import UsageError
+from flobc.errors import DataError, UsageError
 from flobc.learning.device import set_device
 from flobc.learning.tasks import get_task
 
@@ -133,7 +133,12 @@ def find_unfinished(fresh: RunSettings, talk: Talk) -> Path | None:
     root = runs[-1][1]
     if not is_run_directory(root) or find_holder(root) is not None or load_height(root) >= fresh.rounds:
         return None
-    if load_settings(root, load_genesis(root).params) != fresh:
+    try:
+        is_other = load_settings(root, load_genesis(root).params) != fresh
+    except DataError as error:
+        talk.warn(f"{error} A new run begins.")
+        return None
+    if is_other:
         return None
     talk.say(f"Going on with the unfinished run in {root}; use --new to start another.")
     return root
