@@ -223,6 +223,7 @@ def add_succession(commands: Commands) -> None:
     add_option(approve, approve, "--genesis", metavar="FILE", required=True, help="genesis of the chain that ends")
     add_option(approve, approve, "--data", metavar="DIR", required=True, help="the validator's directory (FLOBC_DATA)")
     add_option(approve, approve, "--key", metavar="FILE", required=True, help="the validator's secret key")
+    add_option(approve, approve, "--yes", action="store_true", help="approve it; without this the plan is only shown")
     add_option(approve, approve, "--never-sealed", action="store_true", help="it never sealed a block of this chain")
     assemble = group.add("assemble", lazily("succession", "execute_assemble"), "write the successor's genesis")
     add_place(assemble, "a copy of the chain that ends, its log included")

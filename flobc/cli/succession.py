@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,11 +52,14 @@ def execute_propose(arguments: Namespace) -> int:
 
 
 def execute_approve(arguments: Namespace) -> int:
-    """Approve a plan for one validator, for ever."""
+    """Show a plan, and with ``--yes`` approve it for one validator, for ever."""
     plan = load_plan_file(read_path("PLAN", arguments.plan))
     parent = load_genesis_alone(read_path("--genesis", arguments.genesis))
     out, data = read_path("--out", arguments.out), read_path("--data", arguments.data)
     identity = load_key_file(read_path("--key", arguments.key))
+    if not arguments.yes:
+        print_data(arguments, describe_plan(parent, plan))
+        raise UsageError("Nothing is approved yet, for an approval is for ever; look at the plan and add --yes.")
     approve = approve_plan(parent, plan, identity, data, never_sealed=arguments.never_sealed)
     save_message(out, approve)
     height = 0 if approve.sealed is None else approve.sealed.height
@@ -107,8 +111,18 @@ def describe_plan(parent: Genesis, plan: Plan) -> dict[str, object]:
         "removed_validators": gone,
         "added_trainers": [key.hex() for key in plan.admitted],
         "removed_trainers": [key.hex() for key in plan.removed],
-        "params": "unchanged" if plan.params == parent.params else "changed",
+        "version": plan.version,
+        "changed_params": list_changes("", dataclasses.asdict(parent.params), dataclasses.asdict(plan.params)),
     }
+
+
+def list_changes(name: str, before: object, after: object) -> list[str]:
+    """Return each param that differs as ``name: before -> after``."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        inner = (list_changes(f"{name}.{key}".lstrip("."), before[key], after[key]) for key in before)
+        return [change for changes in inner for change in changes]
+    shown = [value.hex() if isinstance(value, bytes) else str(value) for value in (before, after)]
+    return [] if before == after else [f"{name}: {shown[0]} -> {shown[1]}"]
 
 
 def print_data(arguments: Namespace, data: dict[str, object]) -> None:

@@ -247,7 +247,7 @@ def test_succession_on_the_command_line(
     assert main([*command, "--add-validator", added, "--remove-validator", gone]) == 0
     proposed = json.loads(capsys.readouterr().out)
     assert (proposed["added_validators"], proposed["removed_validators"]) == ([added], [gone])
-    assert proposed["params"] == "changed"
+    assert [change.partition(":")[0] for change in proposed["changed_params"]] == ["sync.period_ms"]
     approvals = []
     for index in range(1, 4):
         write_key(tmp_path / f"key-{index}", 0, "validator", index)
@@ -277,6 +277,7 @@ def build_approve_command(root: Path, plan: Path, place: Path, index: int) -> li
         str(plan),
         *files,
         "--never-sealed",
+        "--yes",
         "--out",
         str(place / f"approval-{index}"),
         "--json",
@@ -325,3 +326,21 @@ def test_verify_says_whether_the_link_was_checked(tmp_path: Path, capsys: pytest
     assert json.loads(capsys.readouterr().out)["succession"] == "verified"
     assert main(["verify", str(root), "--parent", str(out)]) == 3
     assert "names no parent" in capsys.readouterr().err
+
+
+def test_a_plan_is_shown_before_it_is_approved(
+    run_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An approval is for ever, so the rules that a proposer has changed must be seen first."""
+    root, plan = run_directory, tmp_path / "plan"
+    write_key(tmp_path / "key-0", 0, "validator", 0)
+    assert main(["succession", "propose", str(root), "--period", "77", "--out", str(plan), "--quiet"]) == 0
+    capsys.readouterr()
+    command = [item for item in build_approve_command(root, plan, tmp_path, 0) if item != "--yes"]
+    assert main(command) == 2
+    shown = capsys.readouterr()
+    (change,) = json.loads(shown.out)["changed_params"]
+    assert change.endswith("-> 77000")
+    assert "add --yes" in shown.err
+    assert not (tmp_path / "approval-0").exists()
+    assert not list(root.rglob("*.approve"))

@@ -22,7 +22,7 @@ def approve_all(root: Path, plan: Path, place: Path) -> list[str]:
     for index in range(VALIDATORS - 1):
         node, out = root / "nodes" / f"validator-{index}", place / f"approval-{index}"
         where = ["--genesis", str(root / "genesis"), "--data", str(node), "--key", str(node / "key")]
-        assert main(["succession", "approve", str(plan), *where, "--out", str(out), "--quiet"]) == 0
+        assert main(["succession", "approve", str(plan), *where, "--out", str(out), "--yes", "--quiet"]) == 0
         options += ["--approval", str(out)]
     return options
 
@@ -40,7 +40,10 @@ def test_a_replaced_validator_and_the_same_model(tmp_path: Path, capsys: pytest.
         assert main(["succession", "propose", str(root), "--out", str(plan), *change, "--quiet"]) == 0
         node = root / "nodes" / "validator-0"
         where = ["--genesis", str(root / "genesis"), "--data", str(node), "--key", str(node / "key")]
-        assert main(["succession", "approve", str(plan), *where, "--out", str(tmp_path / "early"), "--quiet"]) == 2
+        assert (
+            main(["succession", "approve", str(plan), *where, "--out", str(tmp_path / "early"), "--yes", "--quiet"])
+            == 2
+        )
         assert "stop it and approve again" in capsys.readouterr().err
         for index in range(VALIDATORS):
             assert system.get_process(f"validator-{index}").stop(PATIENCE_S)
