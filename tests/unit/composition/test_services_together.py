@@ -11,6 +11,7 @@ import pytest
 from flobc.adapters.memory import MemoryLog
 from flobc.composition.settings import RunSettings
 from flobc.errors import FlobcError
+from flobc.protocol.chain.block import Block
 from flobc.protocol.consensus.state import build_initial_state
 from flobc.protocol.encoding import encode
 from flobc.protocol.messages import Join, UpdateChunk, compute_update_id, encode_record, sign
@@ -34,24 +35,26 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServiceWor
 
 def require_one_chain(world: ServiceWorld, height: int) -> None:
     """All who run agree with each other and with the log; what the ledger holds is what the log makes."""
+    # The chain goes on meanwhile: whatever somebody has now is in a log that is read later.
+    blocks = world.get_blocks()
+    found = [service._follower.state.head for _, service in world.validators.values()]
+    told = [light.state.head.header for light in world.followers.values()]
     log = MemoryLog()
     for record in world.read_log():
         log.append(record)
-    heads: dict[int, object] = {}
+    heads: dict[int, Block] = {}
     follower = ChainFollower(
         log, build_initial_state(world.genesis), lambda state: heads.update({state.height: state.head})
     )
     follower.catch_up()
-    blocks = world.get_blocks()
     assert len(blocks) >= height
     for block in blocks:
         assert encode(block) == encode(heads[block.height])
         assert world.states.get(block.header.state) is not None
-    for _, service in world.validators.values():
-        head = service._follower.state.head
+    for head in found:
         assert head.height == 0 or encode(head) == encode(heads[head.height])
-    for light in world.followers.values():
-        assert light.state.head.header == heads[light.state.height].header  # type: ignore[attr-defined]
+    for header in told:
+        assert header == heads[header.height].header
     assert any(decision.weight for block in blocks for decision in block.accepted), "nobody's work was used"
 
 
