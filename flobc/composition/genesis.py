@@ -104,13 +104,8 @@ def build_genesis(
     return genesis, initial
 
 
-def load_training_shard(task: Task, place: ShardPlace) -> Examples:
-    """Return one trainer's share of the training data, the same that an embedded run would deal it."""
-    return load_training_shards(task, place, 1)[0]
-
-
 def load_training_shards(task: Task, place: ShardPlace, count: int) -> list[Examples]:
-    """Return the shares of ``count`` trainers, those of ``place`` and the next ones."""
+    """Return the shares of ``count`` trainers, those of ``place`` and the next ones, as an embedded run deals them."""
     splits = _load_splits(task, place.data_directory, place.seed)
     return _deal_training(splits, place.shards, place.sharding, place.seed)[place.index : place.index + count]
 

@@ -170,6 +170,7 @@ class Recorder:
                 return Written(behind=True)
             if not batch and recorded:
                 return Written(complete=True)
+            self._sound.intersection_update((*models, self._genesis.initial_model))
             self._put_model(self._genesis.initial_model)
             for item in batch:
                 block = item.block
@@ -215,7 +216,7 @@ class Recorder:
             logger.warning("%s", error)
             return False
         if found:
-            self._sound = {*self._models, digest}.intersection({*self._sound, digest})
+            self._sound.add(digest)
         return found
 
 
