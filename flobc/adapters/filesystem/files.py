@@ -7,7 +7,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -38,17 +38,29 @@ def read_regular(path: Path, limit_bytes: int) -> bytes | None:
     """
     try:
         with open_regular(path) as file:
-            size_bytes = os.fstat(file.fileno()).st_size
-            if size_bytes > limit_bytes:
-                raise DataError(f"{path} has {size_bytes} bytes, above {limit_bytes}; restore it from a copy.")
-            return file.read()
+            return read_open(file, path, limit_bytes)
     except FileNotFoundError:
         return None
 
 
+def read_open(file: IO[bytes], path: Path, limit_bytes: int) -> bytes:
+    """Return an open file's bytes. **Raises** DataError when it is longer than ``limit_bytes``."""
+    size_bytes = os.fstat(file.fileno()).st_size
+    if size_bytes > limit_bytes:
+        raise DataError(f"{path} has {size_bytes} bytes, above {limit_bytes}; restore it from a copy.")
+    return file.read()
+
+
+def begin_new(beside: Path) -> IO[bytes]:
+    """Open a new file to write: never through a link that somebody left under its name."""
+    return beside.open("xb")
+
+
 @contextlib.contextmanager
-def replace_atomically(path: Path, *, flush: bool = True) -> Iterator[IO[bytes]]:
-    """Open a file beside ``path`` that takes its place when the block ends well.
+def replace_atomically(
+    path: Path, *, flush: bool = True, begin: Callable[[Path], IO[bytes]] = begin_new
+) -> Iterator[IO[bytes]]:
+    """Open a file beside ``path`` that takes its place when the block ends well; ``begin`` opens it.
 
     A reader, a crash or a power cut sees the old file or the whole new one; without ``flush`` a power cut may leave
     one of the right length and wrong content, so whoever reads it must be able to tell.
@@ -60,12 +72,12 @@ def replace_atomically(path: Path, *, flush: bool = True) -> Iterator[IO[bytes]]
     beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
         beside.unlink(missing_ok=True)
-        with beside.open("xb") as file:  # never through a link that somebody left under this name
+        with begin(beside) as file:
             yield file
             file.flush()
             if flush:
                 os.fsync(file.fileno())
-        beside.replace(path)
+            beside.replace(path)
         if flush:
             sync_directory(path.parent)
     finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from flobc.adapters.filesystem.files import open_regular, read_regular, write_atomically
+from flobc.adapters.filesystem.files import read_regular, write_atomically
 from flobc.adapters.filesystem.formats import (
     decode_block,
     decode_header,
@@ -24,6 +24,7 @@ from flobc.adapters.filesystem.formats import (
     get_payload_name,
     get_state_name,
 )
+from flobc.adapters.filesystem.recycling import RecycledFiles
 from flobc.errors import DataError, RemoteProtocolError
 from flobc.ports.payloads import Payload
 from flobc.ports.seals import require_approving, require_sealing
@@ -49,6 +50,7 @@ class FilePayloads:
 
     def __init__(self, directory: Path, *, flush: bool = True) -> None:
         self._directory = directory
+        self._files = RecycledFiles(directory)
         self._flush = flush
 
     def _path(self, update: bytes) -> Path:
@@ -56,12 +58,12 @@ class FilePayloads:
 
     def put(self, update: bytes, payload: Payload) -> None:
         """Keep a payload."""
-        write_atomically(self._path(update), encode_payload(payload), flush=self._flush)
+        self._files.write(self._path(update), encode_payload(payload), flush=self._flush)
 
     def get(self, update: bytes) -> Payload | None:
         """Return a payload, or None. **Raises** DataError when its file is damaged."""
         path = self._path(update)
-        data = read_regular(path, MAX_TENSOR_BYTES)
+        data = self._files.read(path, MAX_TENSOR_BYTES)
         return None if data is None else decode_payload(data, path)
 
     def list_headers(self) -> list[UpdateHeader]:
@@ -69,19 +71,20 @@ class FilePayloads:
         headers = []
         for path in self._directory.glob("*.payload"):
             try:
-                with open_regular(path) as file:
-                    length = int.from_bytes(file.read(4), "big")
-                    headers.append(decode_header(file.read(length), path))
+                with self._files.reading(path) as file:
+                    if file is not None:
+                        length = int.from_bytes(file.read(4), "big")
+                        headers.append(decode_header(file.read(length), path))
             except DataError:
                 if self._flush:
                     raise
-                path.unlink()  # a power cut may do that to what was not flushed
+                path.unlink(missing_ok=True)  # a power cut may do that to what was not flushed
         return sorted(headers, key=lambda header: (header.base_height, header.trainer, header.k))
 
     def drop(self, updates: Collection[bytes]) -> None:
         """Forget these payloads, if held."""
         for update in updates:
-            self._path(update).unlink(missing_ok=True)
+            self._files.drop(self._path(update))
 
 
 class FileModels:
@@ -89,18 +92,19 @@ class FileModels:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._files = RecycledFiles(directory)
 
     def _path(self, digest: bytes) -> Path:
         return self._directory / get_model_name(digest)
 
     def put(self, digest: bytes, model: NDArray[np.int32]) -> None:
         """Keep a model."""
-        write_atomically(self._path(digest), [encode_model(model)])
+        self._files.write(self._path(digest), [encode_model(model)])
 
     def get(self, digest: bytes) -> NDArray[np.int32] | None:
         """Return a model, or None. **Raises** DataError when its file is cut short."""
         path = self._path(digest)
-        data = read_regular(path, MAX_TENSOR_BYTES)
+        data = self._files.read(path, MAX_TENSOR_BYTES)
         return None if data is None else decode_model(data, path)
 
     def has(self, digest: bytes) -> bool:
@@ -111,7 +115,7 @@ class FileModels:
         """Forget every model but these."""
         for path in self._directory.glob("*.model"):
             if bytes.fromhex(path.stem) not in digests:
-                path.unlink(missing_ok=True)
+                self._files.drop(path)
 
 
 def get_block_path(directory: Path, height: int) -> Path:
