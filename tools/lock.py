@@ -30,7 +30,7 @@ def resolve(previous: str, upgrade: bool) -> str:
         output = Path(directory) / "all.txt"
         output.write_text(previous)
         command = ["uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
-        command += ["--generate-hashes", "--no-header", "--no-annotate", "--extra", "dev", "--extra", "operator"]
+        command += ["--generate-hashes", "--no-header", "--no-annotate", "--all-extras"]
         command += ["--upgrade"] if upgrade else []
         subprocess.run([*command, "--output-file", output, ROOT / "pyproject.toml"], check=True)
         return output.read_text()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from flobc.protocol.messages import UpdateHeader
@@ -15,6 +15,8 @@ class Payload:
 
     header: UpdateHeader
     chunks: tuple[bytes, ...]
+    leaf_hashes: tuple[bytes, ...] = field(default=(), compare=False, repr=False)
+    """Of each chunk, from who has just computed them to sign their root; else empty."""
 
 
 class PayloadStore(Protocol):

@@ -49,20 +49,18 @@ def inclusion_proof(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     """
     if not 0 <= index < len(leaves):
         raise LocalProtocolError("WIRE-14", f"a leaf index below {len(leaves)}", str(index))
-    return proof_from_hashes([leaf_hash(leaf) for leaf in leaves], index)
+    return proofs_from_hashes([leaf_hash(leaf) for leaf in leaves])[index]
 
 
-def proof_from_hashes(hashes: Sequence[bytes], index: int) -> tuple[bytes, ...]:
-    """As ``inclusion_proof``, for leaves that are hashed already and an index that is one of theirs."""
-    level = list(hashes)
-    proof = []
-    while len(level) > 1:
-        sibling = index ^ 1
-        if sibling < len(level):
-            proof.append(level[sibling])
-        level = _parent_level(level)
-        index >>= 1
-    return tuple(proof)
+def proofs_from_hashes(hashes: Sequence[bytes]) -> list[tuple[bytes, ...]]:
+    """As ``inclusion_proof``, of every leaf, for leaves that are hashed already."""
+    levels = [list(hashes)]
+    while len(levels[-1]) > 1:
+        levels.append(_parent_level(levels[-1]))
+    return [
+        tuple(level[sibling] for height, level in enumerate(levels) if (sibling := index >> height ^ 1) < len(level))
+        for index in range(len(hashes))
+    ]
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:

@@ -6,7 +6,7 @@ import ctypes
 import platform
 
 # glibc's names for what mallopt sets, from malloc.h.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -2, -3, -8
 _LARGEST_MMAP_THRESHOLD = 32 * 1024 * 1024  # glibc refuses more
 _KEPT_BYTES = 1024 * 1024 * 1024
 _GROWTH_BYTES = 64 * 1024 * 1024
@@ -22,5 +22,10 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    options = ((_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD), (_TRIM_THRESHOLD, _KEPT_BYTES), (_TOP_PAD, _GROWTH_BYTES))
-    return all(mallopt(option, value) for option, value in options)
+    options = {
+        _MMAP_THRESHOLD: _LARGEST_MMAP_THRESHOLD,
+        _TRIM_THRESHOLD: _KEPT_BYTES,
+        _TOP_PAD: _GROWTH_BYTES,
+        _ARENA_MAX: 1,  # what a thread frees in an arena of its own goes back all the same
+    }
+    return all(mallopt(option, value) for option, value in options.items())

@@ -183,7 +183,7 @@ class TrainerNode:
             num_chunks=len(encoded.chunks),
             size_bytes=sum(map(len, encoded.chunks)),
         )
-        payload = Payload(sign(header, parts.identity), encoded.chunks)
+        payload = Payload(sign(header, parts.identity), encoded.chunks, encoded.digests)
         mark("signed", duty.base_height + 1)
         parts.on_signed(payload, view)
         return LocalResult(payload, vector, encoded.residual)

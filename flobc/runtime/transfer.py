@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from flobc.ports.payloads import Payload
-from flobc.protocol.merkle import leaf_hash, proof_from_hashes, verify_inclusion
+from flobc.protocol.merkle import leaf_hash, proofs_from_hashes, verify_inclusion
 from flobc.protocol.messages import UpdateChunk, UpdateHeader, compute_update_id, encode_record
 
 MAX_OPEN_UPDATES = 8
@@ -20,9 +20,9 @@ def build_records(payload: Payload) -> Iterator[bytes]:
     """Yield the records that carry a payload, in the order in which they must be sent."""
     yield encode_record(payload.header)
     update = compute_update_id(payload.header)
-    hashes = [leaf_hash(chunk) for chunk in payload.chunks]
-    for index, chunk in enumerate(payload.chunks):
-        yield encode_record(UpdateChunk(update, index, proof_from_hashes(hashes, index), chunk))
+    hashes = payload.leaf_hashes or [leaf_hash(chunk) for chunk in payload.chunks]
+    for index, proof in enumerate(proofs_from_hashes(hashes)):
+        yield encode_record(UpdateChunk(update, index, proof, payload.chunks[index]))
 
 
 @dataclass

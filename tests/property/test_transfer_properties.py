@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flobc.ports.payloads import Payload
-from flobc.protocol.merkle import leaf_hash, proof_from_hashes
+from flobc.protocol.merkle import leaf_hash, proofs_from_hashes
 from flobc.protocol.messages import UpdateChunk, UpdateHeader, compute_update_id, decode_record, sign
 from flobc.runtime.assembly import is_genuine
 from flobc.runtime.transfer import MAX_FINISHED_UPDATES, MAX_OPEN_UPDATES, Assembler, build_records
@@ -167,4 +167,12 @@ def test_each_proof_of_a_payload_is_as_long_as_its_tree_is_high(chunks: list[byt
     """WIRE-14: the cost of telling genuine from false stays logarithmic."""
     hashes = [leaf_hash(chunk) for chunk in chunks]
     height = (len(chunks) - 1).bit_length()
-    assert all(len(proof_from_hashes(hashes, index)) <= height for index in range(len(chunks)))
+    assert all(len(proof) <= height for proof in proofs_from_hashes(hashes))
+
+
+@given(st.lists(st.binary(max_size=4), min_size=1, max_size=40))
+def test_hashes_that_are_known_already_change_no_record(chunks: list[bytes]) -> None:
+    """WIRE-12"""
+    payload = build_payload(chunks=tuple(chunks))
+    known = dataclasses.replace(payload, leaf_hashes=tuple(leaf_hash(chunk) for chunk in chunks))
+    assert list(build_records(known)) == list(build_records(payload))

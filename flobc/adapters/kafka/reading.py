@@ -21,7 +21,7 @@ class Frame:
     """An answer of a broker while it comes in: what the library's ``KafkaBytes`` does, without its copies."""
 
     def __init__(self, size_bytes: int) -> None:
-        self._bytes = memoryview(np.empty(size_bytes, np.uint8)).cast("B")
+        self._bytes = np.empty(size_bytes, np.uint8).data
         self._at = 0
 
     def __len__(self) -> int:
@@ -100,13 +100,21 @@ def _require_some(received: V) -> V:
 
 
 def read_any_headers() -> None:
-    """Let a record whose header's name is no text count as an empty one.
+    """Let a record whose header's name is no text count as an empty one, and copy a record's value once, not twice.
 
     Brokers take it and the library would call the whole topic broken, so anybody who may write could stop all readers.
     """
     if getattr(DefaultRecordBatch._read_msg, "reads_any_headers", False):
         return
     read = DefaultRecordBatch._read_msg
+
+    def read_value_once(batch: Any, *arguments: Any) -> Any:
+        batch._buffer = memoryview(batch._buffer)  # a part of a bytearray would be a copy already
+        try:
+            return read(batch, *arguments)
+        except AttributeError:  # there is no text in a view: this record has headers
+            batch._buffer = bytearray(batch._buffer)
+            return read_or_blank(batch, *arguments)
 
     def read_or_blank(batch: Any, *arguments: Any) -> Any:
         try:
@@ -120,5 +128,5 @@ def read_any_headers() -> None:
             offset = batch.base_offset + delta
             return DefaultRecord(length, offset, batch.first_timestamp, batch.timestamp_type, None, b"", [])
 
-    read_or_blank.reads_any_headers = True  # type: ignore[attr-defined]
-    DefaultRecordBatch._read_msg = read_or_blank
+    read_value_once.reads_any_headers = True  # type: ignore[attr-defined]
+    DefaultRecordBatch._read_msg = read_value_once

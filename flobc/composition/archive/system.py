@@ -1,4 +1,4 @@
-"""A running system as an archive: blocks and models from its ledgers, records from Kafka, payloads from its disks."""
+"""A running system as an archive: blocks and models from its ledgers, the rest from Kafka."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from flobc.adapters.filesystem import FilePayloads
 from flobc.adapters.grpc import LedgerClient
 from flobc.adapters.kafka import KafkaSettings, KafkaTopic
 from flobc.composition.archive.genesis import require_usable
+from flobc.composition.archive.topics import TopicPayloads, read_topic
 from flobc.composition.local.plan import load_plan
 from flobc.composition.run_directory import load_genesis
 from flobc.composition.services.parts import get_topic_names
 from flobc.ports.payloads import Payload
 from flobc.protocol.chain.block import Block
 from flobc.protocol.params import Genesis
-
-READ_S = 5.0
 
 
 class SystemArchive:
@@ -41,18 +40,13 @@ class SystemArchive:
         head = self._ledger.get_head()
         self.height = 0 if head is None else head.height
         self._payloads = [FilePayloads(path) for path in sorted((root / "nodes").glob("validator-*/payloads"))]
+        self._topic_payloads = TopicPayloads(lambda: self._open_topic(1))
 
     def records(self) -> Iterator[bytes]:
         """Yield the log's records up to its present end."""
-        topic = KafkaTopic(KafkaSettings(self._kafka, "archive"), get_topic_names(self.genesis)[0])
+        topic = self._open_topic(0)
         try:
-            end, position = topic.ends().get(0, 0), 0
-            topic.seek({})
-            while position < end:
-                for entry in topic.read(READ_S):
-                    if entry.offset < end:
-                        yield entry.value
-                    position = entry.offset + 1
+            yield from read_topic(topic, topic.ends().get(0, 0))
         finally:
             topic.close(0)
 
@@ -61,8 +55,9 @@ class SystemArchive:
         return self._ledger.get_block(height)
 
     def payload(self, update: bytes) -> Payload | None:
-        """Return an update's payload from the first validator's directory that holds it, or None."""
-        return next((found for store in self._payloads if (found := store.get(update)) is not None), None)
+        """Return an update's payload, or None: from a validator's directory if one holds it, else from Kafka."""
+        found = next((found for store in self._payloads if (found := store.get(update)) is not None), None)
+        return self._topic_payloads.get(update) if found is None else found
 
     def model(self, digest: bytes) -> NDArray[np.int32] | None:
         """Return a model that the ledgers hold, or None. **Shapes**: (D,)."""
@@ -79,3 +74,7 @@ class SystemArchive:
     def close(self) -> None:
         """Let go of connections."""
         self._ledger.close()
+        self._topic_payloads.close()
+
+    def _open_topic(self, number: int) -> KafkaTopic:
+        return KafkaTopic(KafkaSettings(self._kafka, "archive"), get_topic_names(self.genesis)[number])

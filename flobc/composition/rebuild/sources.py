@@ -15,23 +15,20 @@ from flobc.adapters.filesystem import FileModels
 from flobc.adapters.kafka import KafkaSettings, KafkaTopic
 from flobc.composition.archive import open_archive
 from flobc.composition.archive.genesis import require_usable
+from flobc.composition.archive.topics import read_topic
 from flobc.composition.local.plan import is_system_directory, load_plan
 from flobc.composition.run_directory import load_genesis
 from flobc.composition.services.models import Fetch
 from flobc.composition.services.parts import get_topic_names
 from flobc.composition.verification.blocks import require_same
-from flobc.errors import DataError, RemoteProtocolError, TransientError, VerificationError
+from flobc.errors import DataError, RemoteProtocolError, VerificationError
 from flobc.ports.archive import ChainArchive
 from flobc.ports.peers import LedgerPeer
-from flobc.ports.topics import Topic
 from flobc.protocol.chain.block import Block
 from flobc.protocol.consensus.machine import apply_record
 from flobc.protocol.consensus.state import build_initial_state
 from flobc.protocol.encoding import encode
 from flobc.protocol.params import Genesis
-
-READ_S = 5.0
-RETRY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -171,23 +168,6 @@ def open_kafka_source(settings: KafkaSettings, genesis: Genesis, fetch: Fetch) -
     topic = KafkaTopic(settings, get_topic_names(genesis)[0])
     end = topic.ends().get(0, 0)
     return LogSource(genesis, read_topic(topic, end), fetch, lambda: end, close=lambda: topic.close(0))
-
-
-def read_topic(topic: Topic, end: int) -> Iterator[bytes]:
-    """Yield a log's records below an offset. **Raises** TransientError, DataError."""
-    topic.seek({})
-    position = 0
-    while position < end:
-        entries = topic.read(READ_S)
-        if not entries:
-            raise TransientError(
-                f"The log gave nothing for {READ_S:.0f} s at offset {position} of {end}; give the same command again.",
-                RETRY_S,
-            )
-        for entry in entries:
-            if entry.offset < end:
-                yield entry.value
-            position = entry.offset + 1
 
 
 def open_archive_source(path: Path) -> LogSource:

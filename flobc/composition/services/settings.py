@@ -89,7 +89,7 @@ class ValidatorSettings(LearnerSettings):
     initial_model: Path | None = Field(default=None, description="directory with the chain's first model")
     validators: str = Field(default="", description="gRPC addresses of other validators, to fetch models from")
     scorers: int = Field(default=1, description="how many processes score updates", ge=1)
-    keep_payloads: bool = Field(default=True, description="keep settled updates, so that others can verify all models")
+    keep_payloads: bool = Field(default=False, description="keep settled updates on disk, which Kafka keeps too")
 
 
 class LedgerSettings(RedisAccess, ServiceSettings):

@@ -13,7 +13,7 @@ from flobc.adapters.kafka.reading import read_any_headers
 CRC_AT, COVERED_FROM = 17, 21
 
 
-def build_batch() -> bytes:
+def build_batch(is_spoilt: bool = True) -> bytes:
     """Three records, the second with a header whose name is no UTF-8, under a checksum that is right."""
     builder = DefaultRecordBatchBuilder(
         magic=2,
@@ -27,7 +27,8 @@ def build_batch() -> bytes:
     for number, headers in enumerate(([], [("K", b"v")], [])):
         builder.append(number, timestamp=1, key=None, value=f"value {number}".encode(), headers=headers)
     raw = bytearray(builder.build())
-    raw[raw.rindex(b"K")] = 0xFF
+    if is_spoilt:
+        raw[raw.rindex(b"K")] = 0xFF
     struct.pack_into(">I", raw, CRC_AT, calc_crc32c(memoryview(raw)[COVERED_FROM:]))
     return bytes(raw)
 
@@ -38,3 +39,13 @@ def test_a_header_that_is_no_text_makes_its_record_an_empty_one_and_no_other() -
     batch = MemoryRecords(build_batch()).next_batch()
     assert batch.validate_crc()
     assert [(record.offset, record.value) for record in batch] == [(0, b"value 0"), (1, b""), (2, b"value 2")]
+
+
+def test_a_record_with_headers_keeps_its_value() -> None:
+    read_any_headers()
+    batch = MemoryRecords(build_batch(is_spoilt=False)).next_batch()
+    assert [(record.value, record.headers) for record in batch] == [
+        (b"value 0", []),
+        (b"value 1", [("K", b"v")]),
+        (b"value 2", []),
+    ]

@@ -11,8 +11,8 @@ import pytest
 
 from flobc.adapters.memory import MemoryBlocks, MemoryBroker, MemoryLedgerPeer, MemoryModels, MemoryStates
 from flobc.composition.archive import export_chain, open_archive
+from flobc.composition.archive.topics import read_topic
 from flobc.composition.rebuild import LogSource, PeerSource, RebuildReport, Source, open_archive_source, rebuild
-from flobc.composition.rebuild.sources import read_topic
 from flobc.composition.run_directory import load_genesis
 from flobc.composition.services.recording import LedgerStores
 from flobc.errors import DataError, FlobcError, TransientError, UsageError, VerificationError
