@@ -18,6 +18,7 @@ from flobc.errors import FlobcError, TransientError, UsageError
 from tests.contract.conftest import CHUNK_SIZE, GENESIS_HEAD, name_model
 from tests.contract.test_block_store import build_chain
 from tests.contract.test_model_store import build_model
+from tests.support.freezing import frozen
 from tests.support.redis_server import read_or_skip
 
 pytestmark = pytest.mark.integration
@@ -110,12 +111,11 @@ def test_a_server_that_hangs_is_given_up_in_time(server: LocalRedis, client: Red
     store = RedisBlocks(client, GENESIS_HEAD)
     assert store.height == 0
     assert server.pid is not None
-    os.kill(server.pid, signal.SIGSTOP)
-    started_s = time.monotonic()
-    with pytest.raises(TransientError, match=server.address):
-        store.append(build_chain(1)[0])
-    assert time.monotonic() - started_s < 5
-    os.kill(server.pid, signal.SIGCONT)
+    with frozen(server.pid):
+        started_s = time.monotonic()
+        with pytest.raises(TransientError, match=server.address):
+            store.append(build_chain(1)[0])
+        assert time.monotonic() - started_s < 5
     assert store.append(build_chain(1)[0])
 
 

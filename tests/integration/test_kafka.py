@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
 import uuid
@@ -22,6 +20,7 @@ from flobc.composition.local.process import find_free_port, is_port_open
 from flobc.errors import TransientError, UsageError
 from flobc.ports.topics import Entry
 from tests.support.brokers import start_or_skip
+from tests.support.freezing import frozen
 from tests.support.topics import PATIENCE_S, append_all, append_one, keep_trying, read_entries
 
 
@@ -58,17 +57,11 @@ def start_again(kafka: LocalKafka) -> None:
     assert again.address == kafka.address
 
 
-@contextmanager
-def frozen(kafka: LocalKafka) -> Iterator[None]:
-    """A broker that takes connections and answers nothing."""
+def get_pid(kafka: LocalKafka) -> int:
     if kafka.runner.container:
         pytest.skip("a broker in a container cannot be frozen from outside")
     assert kafka.pid is not None
-    os.kill(kafka.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(kafka.pid, signal.SIGCONT)
+    return kafka.pid
 
 
 def expect_transient(action: Callable[[], object], within_s: float) -> TransientError:
@@ -133,7 +126,7 @@ def test_a_broker_that_hangs_is_reported_in_time(broker: LocalKafka, name: str) 
     ensure_topic(settings, name, 1, None)
     with opened(settings, name) as topic:
         append_one(topic, b"before")
-        with frozen(broker):
+        with frozen(get_pid(broker)):
             expect_transient(lambda: append_one(topic, b"lost"), 30)
             expect_transient(topic.ends, 10)
             expect_transient(lambda: ensure_topic(settings, name, 1, None), 15)
@@ -145,7 +138,7 @@ def test_what_waits_for_a_broker_is_bounded(broker: LocalKafka, name: str) -> No
     ensure_topic(settings, name, 1, None)
     with opened(settings, name) as topic:
         append_one(topic, b"before")
-        with frozen(broker):
+        with frozen(get_pid(broker)):
             futures = [topic.append(b"key", bytes([1]) * 300_000) for _ in range(3)]
             failure = expect_transient(lambda: topic.append(b"key", bytes([1]) * 300_000), 4)
             assert "wait to be acknowledged" in str(failure)
@@ -159,7 +152,7 @@ def test_closing_does_not_wait_for_a_broker_that_hangs(broker: LocalKafka, name:
     ensure_topic(settings, name, 1, None)
     topic = KafkaTopic(settings, name)
     append_one(topic, b"before")
-    with frozen(broker):
+    with frozen(get_pid(broker)):
         future = topic.append(b"key", b"lost")
         before_s = time.monotonic()
         topic.close(0.5)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +29,7 @@ from flobc.composition.services.parts import get_topic_names
 from flobc.composition.verification import VerifyReport, verify_chain
 from flobc.errors import TransientError, UsageError
 from flobc.protocol.chain.block import compute_header_digest
+from tests.support.freezing import frozen
 
 PATIENCE_S = 120.0
 """For what must happen; a busy machine is not a failing test."""
@@ -88,13 +88,8 @@ class WholeSystem:
     def paused(self, *names: str) -> Iterator[None]:
         """Processes that exist and do nothing, as on a machine that hangs."""
         numbers = [pid for name in names if (pid := self.get_process(name).pid) is not None]
-        for number in numbers:
-            os.kill(number, signal.SIGSTOP)
-        try:
+        with frozen(*numbers):
             yield
-        finally:
-            for number in numbers:
-                os.kill(number, signal.SIGCONT)
 
     def get_process(self, name: str) -> DetachedProcess:
         if name in SERVERS:
