@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from flobc.composition.settings import RunSettings
 
 PRESET_NAMES = ("default", "paper", "prototype")
-RULES = ("weighted_mean", "median", "trimmed_mean", "krum", "multi_krum")
+RULES = (
+    "weighted_mean",
+    "median",
+    "trimmed_mean",
+    "krum",
+    "multi_krum",
+    "geometric_median",
+    "centered_clipping",
+    "norm_clip",
+)
 CODECS = ("float32", "int16", "int8")
 
 

@@ -46,14 +46,14 @@ def squared_distances(rows: UpdateRows, size: int) -> list[list[int]]:
 
     Extra memory for each thread: at most 24 KiB for each row, and 40 bytes for each pair of rows.
     """
-    products = _inner_products(rows, size)
+    products = inner_products(rows, size)
     norms = products.diagonal()
     distances: npt.NDArray[Any] = norms[:, None] + norms[None, :] - 2 * products
     return [[int(value) for value in row] for row in distances]
 
 
-def _inner_products(rows: UpdateRows, size: int) -> npt.NDArray[Any]:
-    """The Gram matrix as Python integers (object[n, n])."""
+def inner_products(rows: UpdateRows, size: int) -> npt.NDArray[Any]:
+    """The Gram matrix of the discounted updates as Python integers (object[n, n]), exact."""
     count = len(rows.addresses)
     total = _empty_sums(count)
     lock = threading.Lock()

@@ -1,17 +1,19 @@
-"""Aggregation rules: from a model and weighted updates to the next model (AGG-20 to AGG-26)."""
+"""Aggregation rules: from a model and weighted updates to the next model (AGG-20 to AGG-29)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from flobc.errors import LocalProtocolError
 from flobc.numerics.aggregate import mean_of_rows
-from flobc.numerics.distances import squared_distances
+from flobc.numerics.centers import Gram, clip_to_center, find_geometric_median
+from flobc.numerics.distances import inner_products, squared_distances
 from flobc.numerics.fixed_point import Grid, norm
 from flobc.numerics.kernels import Int32s
 from flobc.numerics.order_statistics import median_of_rows, trimmed_mean_of_rows
-from flobc.numerics.rows import UpdateRows, Updates, tabulate
+from flobc.numerics.rows import WEIGHT_ONE, UpdateRows, Updates, tabulate
 
 CLIPPED_MEAN = "norm_clipped_weighted_mean"
 """``rule_used`` where a rule had fewer updates than its minimum."""
@@ -58,7 +60,9 @@ def minimum_updates(rule: RuleSpec) -> int:
     match rule.name:
         case "weighted_mean":
             return 0
-        case "median":
+        case "norm_clip":
+            return 1
+        case "median" | "geometric_median" | "centered_clipping":
             return 3
         case "trimmed_mean":
             # So many that, at equal weights, a whole update is cut at either end.
@@ -137,6 +141,10 @@ def clip_discounts(discounts: Sequence[int], norms: Sequence[int], bound: int) -
 
 
 def _apply_fallback(closed: _Round) -> RuleResult:
+    return replace(_apply_norm_clip(closed), rule_used=CLIPPED_MEAN)
+
+
+def _apply_norm_clip(closed: _Round) -> RuleResult:
     positions = closed.positions
     norms = [closed.norms[at] if closed.norms else norm(closed.updates[at]) for at in positions]
     discounts = [closed.discounts[at] for at in positions]
@@ -146,7 +154,7 @@ def _apply_fallback(closed: _Round) -> RuleResult:
     for at, discount in zip(positions, clip_discounts(discounts, norms, median), strict=True):
         clipped[at] = discount
     rows = tabulate(closed.updates, closed.weights, clipped, closed.grid.size)
-    return RuleResult(mean_of_rows(closed.model, rows, closed.grid), CLIPPED_MEAN, positions)
+    return closed.finish(mean_of_rows(closed.model, rows, closed.grid))
 
 
 def _apply_mean(closed: _Round) -> RuleResult:
@@ -191,11 +199,25 @@ def _order_by_krum(closed: _Round) -> list[int]:
     return [positions[row] for row in sorted(range(len(positions)), key=order)]
 
 
+def _apply_center(find: Callable[[Gram, Sequence[int]], list[int]], closed: _Round) -> RuleResult:
+    """The center's shares of all updates' mass, so that a thin round makes a small step (AGG-27, AGG-28)."""
+    rows = closed.rows
+    weights = [0] * len(closed.weights)
+    shares = find(inner_products(rows, closed.grid.size), [closed.weights[at] for at in rows.positions])
+    for at, share in zip(rows.positions, shares, strict=True):
+        weights[at] = share * rows.mass // WEIGHT_ONE
+    tabulated = tabulate(closed.updates, weights, closed.discounts, closed.grid.size)
+    return closed.finish(mean_of_rows(closed.model, tabulated, closed.grid))
+
+
 _RULES: dict[str, Callable[[_Round], RuleResult]] = {
     "weighted_mean": _apply_mean,
     "median": _apply_median,
     "trimmed_mean": _apply_trimmed_mean,
     "krum": _apply_krum,
     "multi_krum": _apply_krum,
+    "geometric_median": partial(_apply_center, find_geometric_median),
+    "centered_clipping": partial(_apply_center, clip_to_center),
+    "norm_clip": _apply_norm_clip,
 }
 RULE_NAMES = tuple(_RULES)

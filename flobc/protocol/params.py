@@ -21,7 +21,16 @@ from flobc.protocol.trust.params import TrustParams, validate_trust_params
 from flobc.protocol.trust.weights import WeightParams, validate_weight_params
 
 PROTOCOL_VERSION = 1
-RULES = ("weighted_mean", "median", "trimmed_mean", "krum", "multi_krum")
+RULES = (
+    "weighted_mean",
+    "median",
+    "trimmed_mean",
+    "krum",
+    "multi_krum",
+    "geometric_median",
+    "centered_clipping",
+    "norm_clip",
+)
 MAX_FRACTION_BITS = 30
 MAX_PROBE_SHIFT = 30
 """An update is below 2^30 grid units, so a larger shift leaves nothing of it; from 64 on machines disagree."""

@@ -127,6 +127,29 @@ def test_krum_selects_by_the_definition(given_round, byzantine, selected):
     assert result.selected == tuple(sorted(taking[i] for i in chosen))
 
 
+@pytest.mark.parametrize(
+    ("name", "shares_of"),
+    [
+        ("geometric_median", reference.geometric_median_shares),
+        ("centered_clipping", reference.centered_clipping_shares),
+    ],
+)
+@given(given_round=rounds(least=3))
+def test_centers_are_the_definition(name, shares_of, given_round):
+    """AGG-27, AGG-28: from inner products as from the vectors themselves."""
+    _, updates, weights, discounts, _, _ = given_round
+    result = run(RuleSpec(name), given_round)
+    if result.rule_used != name:
+        return
+    taking = [i for i, weight in enumerate(weights) if weight > 0]
+    kept = [weights[i] for i in taking]
+    shares = shares_of([reference.discounted(updates[i], discounts[i]) for i in taking], kept)
+    assert all(share >= 0 for share in shares)
+    assert sum(shares) <= 2**20
+    mine = [share * sum(kept) // 2**20 for share in shares]
+    assert result.model.tolist() == expected_model(given_round, lambda column, _: reference.mean_step(column, mine))
+
+
 @pytest.mark.parametrize("name", RULE_NAMES)
 @given(given_round=rounds(), data=st.data())
 def test_order_does_not_matter(name, given_round, data):

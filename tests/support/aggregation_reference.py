@@ -75,3 +75,31 @@ def encode_block(values: list[int], bits: int) -> tuple[list[int], int]:
     exponent = max(0, max(abs(q) for q in values).bit_length() - bits)
     limit = (1 << bits) - 1
     return [min(max(round(Fraction(q, 1 << exponent)), -limit), limit) for q in values], exponent
+
+
+def _distances(updates: list[list[int]], shares: list[int], total: int) -> list[int]:
+    center = [sum(share * u for share, u in zip(shares, column, strict=True)) for column in zip(*updates, strict=True)]
+    return [isqrt(sum((total * u - c) ** 2 for u, c in zip(update, center, strict=True))) for update in updates]
+
+
+def geometric_median_shares(updates: list[list[int]], weights: list[int]) -> list[int]:
+    """AGG-27."""
+    shares = [weight * ONE // sum(weights) for weight in weights]
+    for _ in range(8):
+        total = sum(shares)
+        lengths = [max(total, length) for length in _distances(updates, shares, total)]
+        pulls = [w * max(lengths) * ONE // length for w, length in zip(weights, lengths, strict=True)]
+        shares = [pull * ONE // sum(pulls) for pull in pulls]
+    return shares
+
+
+def centered_clipping_shares(updates: list[list[int]], weights: list[int]) -> list[int]:
+    """AGG-28."""
+    shares, mass = [0] * len(weights), sum(weights)
+    for _ in range(3):
+        lengths = _distances(updates, shares, ONE)
+        bound = sorted(lengths)[(len(lengths) - 1) // 2]
+        scales = [65536 if length <= bound else bound * 65536 // length for length in lengths]
+        left = 65536 * mass - sum(w * s for w, s in zip(weights, scales, strict=True))
+        shares = [(c * left + ONE * w * s) // (65536 * mass) for c, w, s in zip(shares, weights, scales, strict=True)]
+    return shares

@@ -62,6 +62,9 @@ RULES = [
     {"name": "krum", "byzantine": 1},
     {"name": "multi_krum", "byzantine": 0, "selected": 2},
     {"name": "krum", "byzantine": 2},
+    {"name": "geometric_median"},
+    {"name": "centered_clipping"},
+    {"name": "norm_clip"},
 ]
 
 
@@ -126,7 +129,7 @@ def build_aggregation() -> dict[str, object]:
             )
     fields = ("start", "stop", "fraction_bits", "lo", "hi")
     return {
-        "spec": "AGG-5 to AGG-26",
+        "spec": "AGG-5 to AGG-29",
         "segments": [dict(zip(fields, segment, strict=True)) for segment in SEGMENTS],
         "model": MODEL,
         "updates": UPDATES,

@@ -140,6 +140,9 @@ def test_median_bears_attackers():
         (RuleSpec("trimmed_mean", trim_ppm=0), 1),
         (RuleSpec("krum", byzantine=2), 7),
         (RuleSpec("multi_krum", byzantine=2, selected=9), 11),
+        (RuleSpec("geometric_median"), 3),
+        (RuleSpec("centered_clipping"), 3),
+        (RuleSpec("norm_clip"), 1),
     ],
 )
 def test_minimum_updates(rule, least):

@@ -42,7 +42,7 @@ def test_invalid_chunks(case):
 
 @pytest.mark.parametrize("case", AGGREGATION["cases"], ids=lambda case: f"{case['rule']['name']}-{case['case']}")
 def test_aggregation(case):
-    """AGG-5 to AGG-26."""
+    """AGG-5 to AGG-29."""
     result = apply_rule(
         RuleSpec(**case["rule"]),
         np.array(AGGREGATION["model"], np.int32),
