@@ -9,12 +9,13 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from flobc.composition.genesis import Federation, Shards
+from flobc.composition.knowledge import Omniscience
 from flobc.composition.reports import Observer, RoundReport, TestReport, build_trainer_reports
 from flobc.composition.retention import Retention
 from flobc.composition.settings import RunSettings, describe_fault_tolerance
 from flobc.composition.stores import Stores
 from flobc.errors import FlobcError, UsageError
-from flobc.learning.attacks import Attack, parse_attack
+from flobc.learning.attacks import Attack, KnowingAttack, parse_attack
 from flobc.learning.determinism import one_thread, single_threaded
 from flobc.learning.task import Evaluation
 from flobc.numerics.parallel import available_cores, inline, run_inline
@@ -103,6 +104,11 @@ class EmbeddedRun:
         self._retention = Retention(
             self._engine, None if stores.keeps_payloads else stores.payloads, federation.genesis.initial_model
         )
+        self._omniscience = Omniscience(
+            self._engine, federation, shards, stores.blocks, settings.seed, self._attacks.keys()
+        )
+        if any(isinstance(attack, KnowingAttack) for attack in self._attacks.values()):
+            self._engine.remember_training()
         self._follower = ChainFollower(stores.log, build_initial_state(federation.genesis), self._record_block)
         self._follower.catch_up()
         self._follower.on_commit = self._on_commit
@@ -181,6 +187,7 @@ class EmbeddedRun:
                 publish=self._publish,
                 on_signed=self._prepare,
                 attack=attack,
+                know=self._omniscience.know,
             )
         )
 

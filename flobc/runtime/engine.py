@@ -64,6 +64,7 @@ class LearningEngine:
         self.grid = self._updates.grid
         self._models = models
         self._payloads = payloads
+        self._cache_bytes = cache_bytes
         self._views: ByteBoundedMemo[ModelView] = ByteBoundedMemo(
             cache_bytes // 4, lambda view: 2 * view.model.nbytes, least=3
         )
@@ -72,6 +73,7 @@ class LearningEngine:
         )
         self._candidates: ByteBoundedMemo[Vector] = ByteBoundedMemo(cache_bytes, lambda vector: vector.nbytes)
         self._results: ByteBoundedMemo[bytes] = ByteBoundedMemo(4096, len)
+        self._trained: ByteBoundedMemo[Vector] | None = None
 
     def get_view(self, digest: bytes) -> ModelView:
         """Return a certified model. **Raises** NotHeld when no store holds it."""
@@ -109,8 +111,16 @@ class LearningEngine:
         return encoded, root_of_hashes(digests)
 
     def train(self, vector: Vector, examples: Examples, settings: TrainSettings, seed: int) -> Vector:
-        """Return the vector after local training."""
-        return self.task.train(vector, examples, settings, seed).vector
+        """Return the vector after local training. A seed stands for one training, whose result is kept for a while."""
+
+        def compute() -> Vector:
+            return self.task.train(vector, examples, settings, seed).vector
+
+        return compute() if self._trained is None else self._trained.get(seed.to_bytes(8, "big"), compute)
+
+    def remember_training(self) -> None:
+        """Keep what trainings give, for who asks for the same one again."""
+        self._trained = ByteBoundedMemo(self._cache_bytes, lambda vector: vector.nbytes)
 
     def evaluate(self, model: bytes, examples: Examples) -> tuple[int, int]:
         """Return (loss, accuracy) of a certified model in 1e-6 units."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flobc.errors import NotHeld, PayloadFault
-from flobc.learning.attacks import Attack
+from flobc.errors import NotHeld, PayloadFault, UsageError
+from flobc.learning.attacks import Attack, KnowingAttack, Knowledge
 from flobc.learning.task import Examples, TrainSettings
 from flobc.ports.payloads import Payload
 from flobc.ports.scheduler import Scheduler
@@ -46,6 +46,8 @@ class TrainerParts:
     on_signed: Callable[[Payload, ModelView], None] = lambda _payload, _base: None
     """Told of each payload, and of the model it starts from, on the worker that made it, before it is published."""
     attack: Attack | None = None
+    know: Callable[[Train], Knowledge] | None = None
+    """What an attack that looks at others' updates is told; called on the worker."""
     joint: JointTraining | None = None
     """Where trainings wait for those of other trainers of the process; without it each is a job of its own."""
 
@@ -163,10 +165,7 @@ class TrainerNode:
             if parts.attack is None:
                 encoded, root = parts.engine.encode(vector, base, residual)
             else:
-                seed = derive_seed(parts.seed, "train", parts.index, duty.base_height, duty.k)
-                rng = np.random.Generator(np.random.PCG64(derive_seed(seed, "attack")))
-                poisoned = parts.attack.poison_update(vector - base, rng, parts.index)
-                encoded, root = parts.engine.encode(poisoned, None, residual)
+                encoded, root = parts.engine.encode(self._poison(parts.attack, duty, vector - base), None, residual)
         except PayloadFault:
             if parts.attack is None:
                 return LocalResult(None, vector, residual)
@@ -187,6 +186,18 @@ class TrainerNode:
         mark("signed", duty.base_height + 1)
         parts.on_signed(payload, view)
         return LocalResult(payload, vector, encoded.residual)
+
+    def _poison(self, attack: Attack, duty: Train, delta: Vector) -> Vector:
+        parts = self._parts
+        seed = derive_seed(parts.seed, "train", parts.index, duty.base_height, duty.k)
+        rng = np.random.Generator(np.random.PCG64(derive_seed(seed, "attack")))
+        if not isinstance(attack, KnowingAttack):
+            return attack.poison_update(delta, rng, parts.index)
+        if parts.know is None:
+            raise UsageError(
+                f"The attack {attack.name} needs to know others' updates, which nobody does here; choose another."
+            )
+        return attack.forge(delta, parts.know(duty), rng, parts.index)
 
     def _on_trained(self, duty: Train, result: LocalResult) -> None:
         if duty is not self._current:
