@@ -160,7 +160,7 @@
 {{- $live := lookup "v1" "ConfigMap" .Release.Namespace $name -}}
 {{- $before := dig "metadata" "annotations" "flobc/validators" "" (default dict $live) -}}
 {{- if and $before (ne $before (include "flobc.validators" .)) -}}
-{{- fail (printf "validators.replicas is %s, but the chain in ConfigMap %s has %s validators, and a chain never changes them; set it back, or begin the chain's successor as docs/kubernetes.md says." (include "flobc.validators" .) $name $before) -}}
+{{- fail (printf "validators.replicas is %s, but the chain in ConfigMap %s has %s validators, and a chain never changes them; set it back, or install another release for another chain (docs/kubernetes.md says what a successor needs)." (include "flobc.validators" .) $name $before) -}}
 {{- end -}}
 {{- $options := dig "metadata" "annotations" "flobc/options" "" (default dict $live) -}}
 {{- $now := include "flobc.genesisOptions" . | fromYamlArray | join " " -}}

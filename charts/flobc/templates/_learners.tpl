@@ -50,6 +50,7 @@
 - {name: data-sets, mountPath: /data-sets, readOnly: true}
 {{- end }}
 {{- include "flobc.accessMounts" . }}
+{{- include "flobc.codeMount" . }}
 {{- with $options.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
@@ -79,6 +80,7 @@
   persistentVolumeClaim: {claimName: {{ . }}, readOnly: true}
 {{- end }}
 {{- include "flobc.accessVolumes" . }}
+{{- include "flobc.codeVolume" . }}
 {{- with $options.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
