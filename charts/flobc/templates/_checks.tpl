@@ -71,6 +71,9 @@
 {{- if or $values.validators.firstIndex (ne (include "flobc.validatorsOfChain" . | int) $validators) -}}
 {{- fail "validators.firstIndex and validators.total are for a genesis of several parties, and genesis.create makes one of this release alone; leave them out, or set genesis.create to false." -}}
 {{- end -}}
+{{- if $values.trainers.firstIndex -}}
+{{- fail "trainers.firstIndex is for a release that takes part in another party's chain, and genesis.create makes founders from trainer-0 on, who would never run; leave it out, or set genesis.create to false." -}}
+{{- end -}}
 {{- if and (eq $genesis.admission "allowlist") (gt (mul $trainers (int $values.trainers.perPod) | int) (int $genesis.founders)) -}}
 {{- fail (printf "genesis.founders is %d and admission is allowlist, so %d trainers could never join; raise genesis.founders, or admit by invitation." (int $genesis.founders) (mul $trainers (int $values.trainers.perPod))) -}}
 {{- end -}}
