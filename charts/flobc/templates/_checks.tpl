@@ -125,7 +125,7 @@
 {{- define "flobc.checkAccess" -}}
 {{- $values := .Values -}}
 {{- $kafka := $values.kafka.external -}}
-{{- $roles := without (include "flobc.roles" . | fromYamlArray) "kafka" "redis" "test" -}}
+{{- $roles := without (include "flobc.roles" . | fromYamlArray) "kafka" "redis" "prometheus" "grafana" "test" -}}
 {{- if ne $kafka.security "plaintext" -}}
 {{- range $role := append $roles "ledger" | uniq -}}
 {{- $own := get $kafka $role -}}
