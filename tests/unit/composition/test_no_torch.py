@@ -39,3 +39,11 @@ def test_each_console_script_names_a_function_that_is_there(role: str) -> None:
     told = set(re.findall(r"FLOBC_\w+", run.stdout))
     table = re.findall(r"^\| `(FLOBC_\w+)` \|", (ROOT / "services" / role / "README.md").read_text(), re.MULTILINE)
     assert set(table) == told, "README.md and --help name other settings"
+
+
+def test_a_ledger_s_image_verifies_chains_that_ledgers_serve() -> None:
+    """``helm test`` does it there."""
+    lines = WITHOUT.split("from services", maxsplit=1)[0]
+    lines += "import flobc.cli.status, flobc.cli.verify, flobc.composition.archive.ledger"
+    run = subprocess.run([sys.executable, "-c", lines], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
