@@ -77,8 +77,8 @@ class LocalScaler:
         together = plan.trainers_per_process
         if together > 1 and (replicas > members or (replicas % together and replicas != members)):
             raise UsageError(
-                f"Each trainer process in {self._root} hosts {together} trainers, so there cannot be {replicas}; give a "
-                f"multiple of {together}, or all {members}, or start a system without --trainers-per-process."
+                f"Each trainer process in {self._root} hosts {together} trainers, so there cannot be {replicas}; "
+                f"give a multiple of {together}, or all {members}, or start a system without --trainers-per-process."
             )
         if replicas <= members:
             return
@@ -96,9 +96,9 @@ class LocalScaler:
         invitation = self._root / INVITATION
         if admission.mode == "invite" and not invitation.is_file():
             raise UsageError(
-                f"The chain in {self._root} admits by invitation beyond the {members} trainers of its genesis, and there "
-                f"is none for new ones; sign it with: flobc invite --genesis {self._root} --key OPERATOR --max-joins "
-                f"{replicas - members} --until-height H --out {invitation}"
+                f"The chain in {self._root} admits by invitation beyond the {members} trainers of its genesis, and "
+                f"there is none for new ones; sign it with: flobc invite --genesis {self._root} --key OPERATOR "
+                f"--max-joins {replicas - members} --until-height H --out {invitation}"
             )
 
     def _validate_validators(self, replicas: int) -> None:
@@ -111,8 +111,8 @@ class LocalScaler:
             )
         if replicas < quorum:
             raise UsageError(
-                f"Of the {members} validators in {self._root} {quorum} must agree on every block, so with {replicas} the "
-                f"chain would stop; leave {quorum} at least."
+                f"Of the {members} validators in {self._root} {quorum} must agree on every block, so with {replicas} "
+                f"the chain would stop; leave {quorum} at least."
             )
 
     def _set_trainers(self, replicas: int) -> None:

@@ -67,5 +67,8 @@ def parse_ratio(text: str, nodes: int) -> Step:
     trainers, validators = int(found[1]), int(found[2])
     share, rest = divmod(nodes, trainers + validators)
     if rest or not share:
-        raise UsageError(f"{text!r} does not divide {nodes} nodes; {trainers} + {validators} must be part of it evenly.")
+        raise UsageError(
+            f"{text!r} does not divide {nodes} nodes: {trainers} + {validators} is not contained in it a whole number "
+            "of times; give another ratio or number of nodes."
+        )
     return Step(trainers * share, validators * share)

@@ -47,7 +47,10 @@ def wait_until(
     wait: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Ask until it is so; what cannot be asked for the moment is not so. **Raises** TransientError after ``timeout_s``."""
+    """Ask until it is so; what cannot be asked for the moment is not so.
+
+    **Raises** TransientError after ``timeout_s``.
+    """
     until_s = now() + timeout_s
     while True:
         with contextlib.suppress(TransientError):

@@ -1,0 +1,136 @@
+"""What a load plan is run on: systems of its own, one that runs already, or a release on Kubernetes."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from flobc.composition.local.plan import load_plan
+from flobc.composition.local.system import create_system, start_system, stop_system
+from flobc.composition.run_directory import load_genesis
+from flobc.composition.scaling.local import LocalScaler
+from flobc.composition.scaling.plan import LoadPlan, Step
+from flobc.composition.scaling.processes import ProcessMeter
+from flobc.composition.scaling.waiting import scale
+from flobc.composition.settings import RunSettings
+from flobc.errors import UsageError
+from flobc.ports.scaler import SCALED_ROLES, ScaledRole, Scaler, UsageMeter
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running system that is measured: what scales it, what reads its usage, and where it is reached.
+
+    ``is_new`` says that its chain began with this load test. Without ``kafka`` no update can be missed.
+    """
+
+    scaler: Scaler
+    meter: UsageMeter
+    ledgers: tuple[str, ...]
+    kafka: str | None
+    is_new: bool
+
+
+class Target(Protocol):
+    """Opens the sites that a plan's steps are measured on."""
+
+    @property
+    def name(self) -> str:
+        """What is measured, for people; measurements of two names are not mixed."""
+        ...
+
+    def validate(self, steps: Sequence[Step]) -> None:
+        """Check that every step can be had, before any is begun. **Raises** UsageError."""
+        ...
+
+    def open(self, validators: int, trainers: Sequence[int]) -> AbstractContextManager[Site]:
+        """A site for the steps with so many validators; in the end everything is as it was before."""
+        ...
+
+
+@contextmanager
+def restoring(scaler: Scaler, say: Say, timeout_s: float) -> Iterator[None]:
+    """Set the replicas back in the end to what they were, whatever happens."""
+    before: Mapping[ScaledRole, int] = {role: scaler.get_replicas(role) for role in SCALED_ROLES}
+    try:
+        yield
+    finally:
+        changed = {role: replicas for role, replicas in before.items() if scaler.get_replicas(role) != replicas}
+        if changed:
+            say(f"Restoring {' and '.join(f'{replicas} {role}s' for role, replicas in changed.items())} ...")
+            scale(scaler, changed, timeout_s)
+
+
+class OwnSystems:
+    """Starts a system in ``folder`` for each number of validators, for a chain has those for its life.
+
+    ``settings`` are those of every system but for the numbers of its members.
+    """
+
+    name = "systems of its own on this machine"
+
+    def __init__(self, folder: Path, settings: RunSettings, ledgers: int, say: Say, *, keep: bool) -> None:
+        self._folder, self._settings, self._ledgers = folder, settings, ledgers
+        self._say, self._keep = say, keep
+        self._started = 0
+
+    def validate(self, steps: Sequence[Step]) -> None:
+        """Nothing can be in the way: each system is made for its steps."""
+
+    @contextmanager
+    def open(self, validators: int, trainers: Sequence[int]) -> Iterator[Site]:
+        """Start a system whose genesis has as many trainers as its largest step, and stop it in the end."""
+        self._started += 1
+        root = self._folder / f"system-{self._started}"
+        create_system(
+            root, dataclasses.replace(self._settings, trainers=max(trainers), validators=validators), self._ledgers
+        )
+        try:
+            start_system(root, self._ledgers, self._say)
+            yield build_local_site(root, self._say, is_new=True)
+        finally:
+            if (root / "system.json").exists():
+                stop_system(root, self._say)
+            if not self._keep:
+                shutil.rmtree(root, ignore_errors=True)
+
+
+class RunningSystem:
+    """The system that ``flobc up`` started in ``root``: its trainers are scaled, its validators stay."""
+
+    def __init__(self, root: Path, plan: LoadPlan, say: Say) -> None:
+        self.name = f"the system in {root}"
+        self._root, self._plan, self._say = root, plan, say
+
+    def validate(self, steps: Sequence[Step]) -> None:
+        """Check that every step has the system's validators and trainers it can have. **Raises** UsageError."""
+        scaler, members = LocalScaler(self._root), len(load_genesis(self._root).validators)
+        load_plan(self._root)
+        for step in steps:
+            if step.validators != members:
+                raise UsageError(
+                    f"The step {step.name} asks for {step.validators} validators, but the system in {self._root} has "
+                    f"{members} for its life; leave --dir out, and a system is started for each number of validators."
+                )
+            scaler.validate_replicas("trainer", step.trainers)
+
+    @contextmanager
+    def open(self, validators: int, trainers: Sequence[int]) -> Iterator[Site]:
+        """The system itself; its trainers are restored in the end."""
+        del validators, trainers
+        site = build_local_site(self._root, self._say, is_new=False)
+        with restoring(site.scaler, self._say, self._plan.ready_timeout_s):
+            yield site
+
+
+def build_local_site(root: Path, say: Say, *, is_new: bool) -> Site:
+    """Return the site of a system on this machine."""
+    plan = load_plan(root)
+    return Site(LocalScaler(root, say), ProcessMeter(root), plan.ledgers, plan.kafka, is_new)
