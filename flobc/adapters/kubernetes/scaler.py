@@ -51,8 +51,8 @@ class KubernetesScaler:
             )
         if left < quorum:
             raise UsageError(
-                f"Of the chain's {members} validators {quorum} must agree on every block, so with {replicas} in release "
-                f"{self._release} the chain would stop; leave {quorum - members + own} at least."
+                f"Of the chain's {members} validators {quorum} must agree on every block, so with {replicas} in "
+                f"release {self._release} the chain would stop; leave {quorum - members + own} at least."
             )
 
     def set_replicas(self, role: ScaledRole, replicas: int) -> None:
