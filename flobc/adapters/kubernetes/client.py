@@ -43,6 +43,7 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Cluste
             "or set KUBECONFIG."
         ) from error
     settings.retries = 1  # who waits asks again
+    settings.safe_chars_for_path_param = "/"  # or a path below a proxy would be one name with %2F in it
     api = client.ApiClient(settings)
     return Cluster(client.AppsV1Api(api), client.CoreV1Api(api), client.AutoscalingV2Api(api))
 
