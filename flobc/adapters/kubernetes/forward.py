@@ -8,6 +8,7 @@ import socket
 import threading
 from typing import Any
 
+from kubernetes import client
 from kubernetes.stream import portforward
 
 from flobc.adapters.kubernetes.client import COMPONENT, INSTANCE, TIMEOUT_S, Cluster, in_our_words
@@ -58,9 +59,11 @@ class PodForward:
     def _carry(self, near: socket.socket) -> None:
         """Pass bytes both ways until either side ends; where no pod can be had the client's connection is closed."""
         with near, contextlib.suppress(FlobcError, OSError):
+            # the library bends its client to the websocket meanwhile, and others use the cluster's at the same time
+            core = client.CoreV1Api(client.ApiClient(self._cluster.core.api_client.configuration))
             with in_our_words(f"reach a {self._role}"):
                 forward = portforward(
-                    self._cluster.core.connect_get_namespaced_pod_portforward,
+                    core.connect_get_namespaced_pod_portforward,
                     self._find_pod(),
                     self._namespace,
                     ports=str(self._port),

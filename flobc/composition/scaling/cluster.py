@@ -40,15 +40,18 @@ class Release:
     def validate(self, steps: Sequence[Step]) -> None:
         """Check that every step can be had. **Raises** UsageError, TransientError."""
         for step in steps:
-            scaler = self._build_scaler(step.validators)
+            scaler = self._build_scaler(step)
             scaler.validate_replicas("validator", step.validators)
             scaler.validate_replicas("trainer", step.trainers)
 
+    def name_site(self, step: Step) -> str:
+        """Return the release's name."""
+        return self._release.replace(VALIDATORS, str(step.validators))
+
     @contextmanager
-    def open(self, validators: int, trainers: Sequence[int]) -> Iterator[Site]:
+    def open(self, step: Step) -> Iterator[Site]:
         """The release with a way to its ledgers; its replicas are restored in the end."""
-        del trainers
-        release, scaler = self._get_name(validators), self._build_scaler(validators)
+        release, scaler = self.name_site(step), self._build_scaler(step)
         with ExitStack() as closing:
             ledger = self._access.ledger
             if ledger is None:
@@ -58,8 +61,5 @@ class Release:
             meter = PodMeter(self._cluster, self._namespace, release)
             yield Site(scaler, meter, tuple(ledger.split(",")), self._access.kafka, is_new=False)
 
-    def _get_name(self, validators: int) -> str:
-        return self._release.replace(VALIDATORS, str(validators))
-
-    def _build_scaler(self, validators: int) -> KubernetesScaler:
-        return KubernetesScaler(self._cluster, self._namespace, self._get_name(validators))
+    def _build_scaler(self, step: Step) -> KubernetesScaler:
+        return KubernetesScaler(self._cluster, self._namespace, self.name_site(step))

@@ -30,11 +30,8 @@ def run_load(plan: LoadPlan, target: Target, output: Path, say: Say) -> Figures:
     if done:
         say(f"{len(done)} measurements are there already, {len(missing)} are missing.")
     target.validate([step for _, step in missing])
-    for repeat, steps in _group(missing):
-        with (
-            target.open(steps[0].validators, [step.trainers for step in steps]) as site,
-            open_bench(site, plan, say) as bench,
-        ):
+    for repeat, steps in _group(missing, target):
+        with target.open(steps[0]) as site, open_bench(site, plan, say) as bench:
             for step in steps:
                 say(f"{step.name}, repeat {repeat} of {plan.repeats}")
                 found = bench.measure(step, repeat)
@@ -52,9 +49,9 @@ def describe_measurement(found: Measurement) -> str:
     return f"{found.step.name}: {found.updates_per_s:.2f} updates/s over {len(found.round_s)} rounds{machine}"
 
 
-def _group(missing: Sequence[tuple[int, Step]]) -> list[tuple[int, list[Step]]]:
-    """Steps of one repeat and one number of validators share a site, in the order of the plan."""
-    groups: dict[tuple[int, int], list[Step]] = {}
+def _group(missing: Sequence[tuple[int, Step]], target: Target) -> list[tuple[int, list[Step]]]:
+    """Steps of one repeat and one site follow each other, else the plan's order holds."""
+    groups: dict[tuple[int, str], list[Step]] = {}
     for repeat, step in missing:
-        groups.setdefault((repeat, step.validators), []).append(step)
+        groups.setdefault((repeat, target.name_site(step)), []).append(step)
     return [(repeat, steps) for (repeat, _), steps in groups.items()]

@@ -95,7 +95,8 @@ class Bench:
                 step.trainers
             )
 
-        self._watch.wait(is_so, f"updates of all {step.trainers} trainers", self._silence_s)
+        what = f"updates of {step.trainers} trainers and nobody else"
+        self._watch.wait(is_so, what, self._silence_s, self._plan.ready_timeout_s)
 
     def _pass(self, window: Window) -> tuple[SeenBlock, ...]:
         """Let time or rounds pass from one block to another, and return all blocks from the one to the other."""

@@ -50,8 +50,12 @@ class Target(Protocol):
         """Check that every step can be had, before any is begun. **Raises** UsageError."""
         ...
 
-    def open(self, validators: int, trainers: Sequence[int]) -> AbstractContextManager[Site]:
-        """A site for the steps with so many validators; in the end everything is as it was before."""
+    def name_site(self, step: Step) -> str:
+        """Return on which site a step is measured: steps with one name share a site that is open for all of them."""
+        ...
+
+    def open(self, step: Step) -> AbstractContextManager[Site]:
+        """The site of a step, in the form that this one needs; in the end everything is as it was before."""
         ...
 
 
@@ -69,9 +73,10 @@ def restoring(scaler: Scaler, say: Say, timeout_s: float) -> Iterator[None]:
 
 
 class OwnSystems:
-    """Starts a system in ``folder`` for each number of validators, for a chain has those for its life.
+    """Starts a system in ``folder`` for each measurement: a chain has its validators for its life.
 
-    ``settings`` are those of every system but for the numbers of its members.
+    Its trainers could be scaled, but a step that begins with all of them as members does not depend on the steps
+    before it. ``settings`` are those of every system but for the numbers of its members.
     """
 
     name = "systems of its own on this machine"
@@ -84,14 +89,17 @@ class OwnSystems:
     def validate(self, steps: Sequence[Step]) -> None:
         """Nothing can be in the way: each system is made for its steps."""
 
+    def name_site(self, step: Step) -> str:
+        """Return the mix: each has a system of its own."""
+        return step.name
+
     @contextmanager
-    def open(self, validators: int, trainers: Sequence[int]) -> Iterator[Site]:
-        """Start a system whose genesis has as many trainers as its largest step, and stop it in the end."""
+    def open(self, step: Step) -> Iterator[Site]:
+        """Start a system whose members are as many as the step asks for, and stop it in the end."""
         self._started += 1
         root = self._folder / f"system-{self._started}"
-        create_system(
-            root, dataclasses.replace(self._settings, trainers=max(trainers), validators=validators), self._ledgers
-        )
+        members = dataclasses.replace(self._settings, trainers=step.trainers, validators=step.validators)
+        create_system(root, members, self._ledgers)
         try:
             start_system(root, self._ledgers, self._say)
             yield build_local_site(root, self._say, is_new=True)
@@ -121,10 +129,15 @@ class RunningSystem:
                 )
             scaler.validate_replicas("trainer", step.trainers)
 
+    def name_site(self, step: Step) -> str:
+        """Return the system's name, whatever the step."""
+        del step
+        return self.name
+
     @contextmanager
-    def open(self, validators: int, trainers: Sequence[int]) -> Iterator[Site]:
+    def open(self, step: Step) -> Iterator[Site]:
         """The system itself; its trainers are restored in the end."""
-        del validators, trainers
+        del step
         site = build_local_site(self._root, self._say, is_new=False)
         with restoring(site.scaler, self._say, self._plan.ready_timeout_s):
             yield site

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -63,14 +64,25 @@ class BlockWatch:
         with self._condition:
             return tuple(self._blocks[max(0, height - self._first) :])
 
-    def wait(self, is_so: Callable[[Sequence[SeenBlock]], bool], what: str, silence_s: float) -> None:
+    def wait(
+        self,
+        is_so: Callable[[Sequence[SeenBlock]], bool],
+        what: str,
+        silence_s: float,
+        timeout_s: float = math.inf,
+    ) -> None:
         """Wait until it is so of the blocks heard of since now on; asked at each block.
 
-        **Raises** TransientError after ``silence_s`` without a block, VerificationError when the chain breaks.
+        **Raises** TransientError after ``silence_s`` without a block or ``timeout_s`` with blocks of which it is not
+        so, VerificationError when the chain breaks.
         """
         first = self.height + 1
-        heard_s = self._now()
+        heard_s = began_s = self._now()
         while not is_so(blocks := self.list_blocks(first)):
+            if self._now() > began_s + timeout_s:
+                raise TransientError(
+                    f"Blocks came for {timeout_s:.0f} s, but not {what}; look at the services' logs.", RETRY_S
+                )
             heard_s = blocks[-1].at_s if blocks else heard_s
             with self._condition:
                 if self._failure is not None:

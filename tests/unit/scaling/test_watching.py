@@ -45,6 +45,13 @@ def test_a_chain_that_stands_still_is_said(served: ServedChain) -> None:
         watch.wait_for_silence(0.05, PATIENCE_S)
 
 
+def test_blocks_of_which_it_is_never_so_end_the_wait(served: ServedChain) -> None:
+    with BlockWatch(open_ledger(served)) as watch:
+        served.grow()
+        with pytest.raises(TransientError, match="Blocks came for 0 s, but not a wonder"):
+            watch.wait(lambda _: served.grow() == [], "a wonder", PATIENCE_S, 0.05)
+
+
 class Liar(MemoryLedgerPeer):
     """A ledger whose third block is not the child of its second one."""
 
