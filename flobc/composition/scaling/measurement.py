@@ -18,6 +18,8 @@ from flobc.errors import UsageError
 
 MEASUREMENTS = "measurements.jsonl"
 PLAN = "plan.json"
+SOURCE = "plan.yaml"
+"""The plan as it was given, so that the directory says how to repeat it."""
 _MAX_BYTES = 1 << 28
 
 
@@ -55,7 +57,7 @@ class Measurement:
 
 def compute_plan_digest(plan: LoadPlan, target: str) -> str:
     """Fingerprint of a plan and of what it is run on: measurements of one do not pass for another's."""
-    text = json.dumps([dataclasses.asdict(plan), target], sort_keys=True)
+    text = json.dumps([plan.describe(), target], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -68,13 +70,14 @@ class MeasurementFile:
     def __init__(self, directory: Path, plan: LoadPlan, target: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._path = directory / MEASUREMENTS
-        described = {"digest": compute_plan_digest(plan, target), "target": target, "plan": dataclasses.asdict(plan)}
+        described = {"digest": compute_plan_digest(plan, target), "target": target, "plan": plan.describe()}
         stored = read_regular(directory / PLAN, _MAX_BYTES)
         if stored is None:
-            if self._path.exists() or any(directory.iterdir()):
+            if any(path.name != SOURCE for path in directory.iterdir()):
                 raise UsageError(
                     f"The directory {directory} is not empty and holds no load test; choose another --output."
                 )
+            write_atomically(directory / SOURCE, [plan.source.encode()])
             write_atomically(directory / PLAN, [json.dumps(described, indent=2).encode()])
             return
         changed = _find_change(stored, described)

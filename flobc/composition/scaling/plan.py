@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 from flobc.errors import UsageError
 
@@ -45,7 +47,7 @@ class LoadPlan:
     """What ``flobc load`` does. ``system`` are options of ``flobc up``, for systems that it starts itself.
 
     ``max_machine_share`` is the share of a machine's processors above which a point says more of the machine than of
-    the ratio.
+    the ratio. ``source`` is the text that this was read from.
     """
 
     name: str
@@ -57,6 +59,13 @@ class LoadPlan:
     ready_timeout_s: float = 300.0
     max_machine_share: float = 0.8
     system: tuple[tuple[str, str], ...] = ()
+    source: str = ""
+
+    def describe(self) -> dict[str, Any]:
+        """Return as plain data what the plan says, however it was written down."""
+        data = dataclasses.asdict(self)
+        del data["source"]
+        return data
 
 
 def parse_ratio(text: str, nodes: int) -> Step:

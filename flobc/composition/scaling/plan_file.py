@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def load_load_plan(path: Path) -> LoadPlan:
         words = " ".join(str(error).split())
         raise DataError(f"The plan {path} is no YAML ({words}); mend it there.") from error
     try:
-        return read_plan(data, path.stem)
+        return dataclasses.replace(read_plan(data, path.stem), source=text.decode())
     except UsageError as error:
         raise UsageError(f"{path.name}: {error}") from error
 

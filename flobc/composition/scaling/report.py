@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import json
 import math
@@ -14,7 +13,7 @@ from pathlib import Path
 from flobc import __version__
 from flobc.adapters.filesystem import write_atomically
 from flobc.composition.scaling.figures import Figures, Point, compute_figures
-from flobc.composition.scaling.measurement import Measurement
+from flobc.composition.scaling.measurement import SOURCE, Measurement
 from flobc.composition.scaling.plan import LoadPlan, Window
 from flobc.composition.scaling.plots import draw
 
@@ -76,7 +75,7 @@ def describe(plan: LoadPlan, target: str, figures: Figures) -> dict[str, object]
     """Return everything as plain data."""
     fit, best, saturated = figures.fit, figures.best, figures.saturated
     return {
-        "plan": dataclasses.asdict(plan),
+        "plan": plan.describe(),
         "target": target,
         "points": [describe_point(point) for point in figures.points],
         "fit": None
@@ -184,6 +183,7 @@ def _build_conditions(plan: LoadPlan, target: str) -> list[str]:
         f"- {plan.repeats} repeat(s), one after the other; warm-up {describe_window(plan.warm_up)}, measured "
         f"{describe_window(plan.measure)}, from one block to another",
         f"- drained until no block came for {plan.drain.quiet_s:g} s",
+        f"- repeat it with: `flobc load {SOURCE} --output DIR`",
         f"- FLoBC {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
     ]
 

@@ -118,7 +118,7 @@ def test_invalid_place(tmp_path: Path) -> None:
         ("load plan.yaml", "needs --output"),
         ("load nowhere.yaml --output out", "There is no plan"),
         ("load plan.yaml --output out --relaese x", "did you mean '--release'?"),
-        ("load wrong.yaml --output out", "no key system.taks; did you mean 'task'?"),
+        ("load wrong.yaml --output out", "no key system.tassk; did you mean 'task'?"),
         ("load plan.yaml --output out --release x --dir system", "give one of them"),
     ],
 )
@@ -127,7 +127,7 @@ def test_invalid_command_lines(
 ) -> None:
     make_system(tmp_path / "system")
     (tmp_path / "plan.yaml").write_text('nodes: 2\nratios: ["1:1"]\n')
-    (tmp_path / "wrong.yaml").write_text('nodes: 2\nratios: ["1:1"]\nsystem: {taks: digits}\n')
+    (tmp_path / "wrong.yaml").write_text('nodes: 2\nratios: ["1:1"]\nsystem: {tassk: digits}\n')
     monkeypatch.chdir(tmp_path)
     assert main(line.split()) == 2
     out, err = capsys.readouterr()

@@ -7,12 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from flobc.composition.scaling.measurement import MEASUREMENTS, Measurement, MeasurementFile
+from flobc.composition.scaling.measurement import MEASUREMENTS, SOURCE, Measurement, MeasurementFile
 from flobc.composition.scaling.plan import LoadPlan, Step
 from flobc.errors import UsageError
 
 PLAN = LoadPlan("two", (Step(1, 1), Step(2, 1)))
 FOUND = Measurement(1, 1, 1, 2.0, 4, 3, (1.0, 1.0), {"trainer": 0.1}, 0.5, {"chain": "holds"})
+
+
+def test_the_plan_is_kept_as_it_was_given(tmp_path: Path) -> None:
+    plan = dataclasses.replace(PLAN, source="# mine\nnodes: 2\n")
+    MeasurementFile(tmp_path, plan, "here")
+    assert (tmp_path / SOURCE).read_text() == plan.source
+    MeasurementFile(tmp_path, dataclasses.replace(plan, source="nodes: 2"), "here")  # a comment is no change
 
 
 def test_what_was_measured_is_there_again(tmp_path: Path) -> None:
