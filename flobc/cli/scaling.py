@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 import tempfile
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
@@ -127,7 +127,8 @@ def open_target(plan: LoadPlan, arguments: Namespace, talk: Talk) -> Iterator[Ta
             if arguments.keep:
                 talk.say(f"The systems' directories are in {folder}.")
             else:
-                shutil.rmtree(folder, ignore_errors=True)
+                with contextlib.suppress(OSError):  # a system that failed is kept there
+                    folder.rmdir()
 
 
 def read_system(given: Mapping[str, str]) -> tuple[RunSettings, int]:

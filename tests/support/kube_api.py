@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support.kube_forward import forward
+
 NAMESPACE, RELEASE = "flobc", "lab"
 NODE = "node-1"
 Objects = dict[str, dict[str, Any]]
@@ -23,7 +25,10 @@ Objects = dict[str, dict[str, Any]]
 
 @dataclass
 class KubeApi:
-    """The objects of a namespace by name, what was asked for, and which paths are refused with which status."""
+    """The objects of a namespace by name, what was asked for, and which paths are refused with which status.
+
+    ``ports`` says by pod and port what server stands behind.
+    """
 
     sets: Objects = field(default_factory=dict)
     autoscalers: Objects = field(default_factory=dict)
@@ -31,6 +36,7 @@ class KubeApi:
     summary: dict[str, Any] = field(default_factory=dict)
     refusals: dict[str, int] = field(default_factory=dict)
     patches: list[tuple[str, int]] = field(default_factory=list)
+    ports: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
     address: str = ""
 
     def add_set(self, role: str, replicas: int, release: str = RELEASE, **environment: str) -> dict[str, Any]:
@@ -130,7 +136,11 @@ def serving_api() -> Iterator[KubeApi]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
-            self._reply(*api.answer(parts.path, parse_qs(parts.query)))
+            pod = re.fullmatch(rf"/api/v1/namespaces/{NAMESPACE}/pods/([^/]+)/portforward", parts.path)
+            if pod is not None:
+                port = int(parse_qs(parts.query)["ports"][0])
+                return forward(self, port, api.ports[pod[1], port])
+            return self._reply(*api.answer(parts.path, parse_qs(parts.query)))
 
         def do_PATCH(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

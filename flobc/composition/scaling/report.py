@@ -112,6 +112,8 @@ def describe_finding(plan: LoadPlan, figures: Figures) -> str:
     )
     if figures.saturated is None:
         return f"{words} {bend}, so no ratio of this plan saturates it."
+    if all(point.step.trainers >= fit.knee for point in figures.points):
+        return f"{words} {bend}, so every ratio of this plan is beyond that; try fewer trainers."
     return f"{words} {bend}, so **{figures.saturated.step.name} saturates it**."
 
 

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from flobc.composition.local.plan import load_plan
-from flobc.composition.local.system import create_system, start_system, stop_system
+from flobc.composition.local.plan import get_server, is_system_directory, load_plan
+from flobc.composition.local.system import STOP_S, create_system, start_system, stop_system
 from flobc.composition.run_directory import load_genesis
 from flobc.composition.scaling.local import LocalScaler
 from flobc.composition.scaling.plan import LoadPlan, Step
 from flobc.composition.scaling.processes import ProcessMeter
 from flobc.composition.scaling.waiting import scale
 from flobc.composition.settings import RunSettings
-from flobc.errors import UsageError
+from flobc.errors import FlobcError, UsageError
 from flobc.ports.scaler import SCALED_ROLES, ScaledRole, Scaler, UsageMeter
 
 Say = Callable[[str], None]
@@ -100,14 +100,25 @@ class OwnSystems:
         root = self._folder / f"system-{self._started}"
         members = dataclasses.replace(self._settings, trainers=step.trainers, validators=step.validators)
         create_system(root, members, self._ledgers)
+        keep = self._keep
         try:
             start_system(root, self._ledgers, self._say)
             yield build_local_site(root, self._say, is_new=True)
+        except FlobcError:
+            self._say(f"The logs of this system's services are kept in {root / 'nodes'}.")
+            keep = True
+            raise
         finally:
-            if (root / "system.json").exists():
-                stop_system(root, self._say)
-            if not self._keep:
+            self._stop(root)
+            if not keep:
                 shutil.rmtree(root, ignore_errors=True)
+
+    def _stop(self, root: Path) -> None:
+        """Stop what runs, also of a system that was interrupted while it started."""
+        if is_system_directory(root):
+            stop_system(root, self._say)
+        for name in ("redis", "kafka"):
+            get_server(root, name).stop(STOP_S)
 
 
 class RunningSystem:

@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from flobc.adapters.grpc import LedgerClient, LedgerServer
 from flobc.adapters.kubernetes import Cluster, KubernetesScaler, PodForward, PodMeter, connect
 from flobc.cli.main import main
 from flobc.composition.scaling.cluster import Access, Release
@@ -16,6 +18,7 @@ from flobc.composition.scaling.plan import LoadPlan, Step
 from flobc.composition.scaling.targets import restoring
 from flobc.errors import TransientError, UsageError
 from tests.support.kube_api import NAMESPACE, NODE, RELEASE, KubeApi, serving_api
+from tests.support.served_chain import ServedChain
 
 OWN = ",".join(f"{RELEASE}-validator-{index}.{RELEASE}-validator:7000" for index in range(4))
 
@@ -197,6 +200,29 @@ def test_without_the_right_to_ask_kubelets_nothing_is_known(api: KubeApi, cluste
     found = PodMeter(cluster, NAMESPACE, RELEASE).read()
     assert (found.cpu_s, found.machine_s) == ({}, {})
     assert compute_machine_share(found, found) is None
+
+
+def test_a_ledger_is_read_through_the_api(api: KubeApi, cluster: Cluster) -> None:
+    """Several connections one after the other, to the pod that is ready."""
+    stores = ServedChain()
+    stores.grow(3)
+    server = LedgerServer(stores.genesis, stores.blocks, stores.states, stores.models)
+    host, _, port = server.start("127.0.0.1:0").rpartition(":")
+    api.add_pod("ledger", 0, ready=False)
+    api.add_pod("ledger", 1)
+    api.ports[f"{RELEASE}-ledger-1", 7000] = (host, int(port))
+    try:
+        with PodForward(cluster, NAMESPACE, RELEASE, "ledger", 7000) as way:
+            for _ in range(2):
+                client = LedgerClient((way.address,))
+                heights = [block.height for block in client.list_blocks(1)]
+                model = client.get_model(stores.genesis.initial_model)
+                client.close()
+                assert heights == [1, 2, 3]
+                assert model is not None
+                assert np.array_equal(model, stores.chain.models[0])
+    finally:
+        server.stop(0)
 
 
 def test_a_way_to_a_pod_needs_one_that_is_ready(api: KubeApi, cluster: Cluster) -> None:
