@@ -7,9 +7,12 @@ import io
 import json
 from pathlib import Path
 
+import pytest
+
+from flobc.composition.scaling.figures import compute_figures
 from flobc.composition.scaling.measurement import Measurement
 from flobc.composition.scaling.plan import LoadPlan
-from flobc.composition.scaling.report import write_report
+from flobc.composition.scaling.report import describe_finding, write_report
 from tests.unit.scaling.test_figures import PLAN, STEPS, measure
 
 BUSY = 9
@@ -50,3 +53,18 @@ def test_a_report_of_one_point_names_no_ratio_that_saturates(tmp_path: Path) -> 
     data = json.loads((tmp_path / "report.json").read_text())
     assert (data["best"], data["saturated"], data["fit"]) == ("7:3", None, None)
     assert "Too few points" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("per_trainer_s", "words"),
+    [
+        (0.0, "Nothing saturates: updates a second grow with every trainer"),
+        (0.01, "so no ratio of this plan saturates it"),
+        (0.16, "so **7:3 saturates it**"),
+        (3.0, "so every ratio of this plan is beyond that"),
+    ],
+)
+def test_the_finding_says_which_ratio_saturates(per_trainer_s: float, words: str) -> None:
+    """The knee is at 0.414 * 2 s / per_trainer_s trainers."""
+    measurements = [measure(step, round_s=2.0 + per_trainer_s * step.trainers) for step in STEPS]
+    assert words in describe_finding(PLAN, compute_figures(PLAN, measurements))
