@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from flobc.composition.scaling.plan import LoadPlan
     from flobc.composition.scaling.targets import Target
 
-CLUSTER_FLAGS = ("namespace", "release", "kubeconfig", "context")
+CLUSTER_FLAGS = ("namespace", "release", "kubeconfig", "context", "ledger", "kafka")
+"""What only says something of a release on Kubernetes; some commands have not all of them."""
 LEDGERS = "ledgers"
 
 
@@ -76,10 +77,12 @@ def build_scaler(arguments: Namespace, talk: Talk) -> Scaler:
 
 
 def refuse_cluster_flags(arguments: Namespace) -> None:
-    """Check that a directory is not mixed with a cluster. **Raises** UsageError."""
-    given = next((name for name in CLUSTER_FLAGS if getattr(arguments, name) not in (None, "default")), None)
+    """Check that a system on this machine is not mixed with a cluster. **Raises** UsageError."""
+    given = next((name for name in CLUSTER_FLAGS if getattr(arguments, name, None) not in (None, "default")), None)
     if given is not None:
-        raise UsageError(f"--dir is a system on this machine and --{given} one on Kubernetes; give one of them.")
+        raise UsageError(
+            f"--{given} is for a release on Kubernetes; give --release NAME and no --dir, or leave it out."
+        )
 
 
 def execute_load(arguments: Namespace) -> int:

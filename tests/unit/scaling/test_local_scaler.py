@@ -111,7 +111,7 @@ def test_invalid_place(tmp_path: Path) -> None:
         ("scale --trainers many --dir system", "--trainers must be a whole number"),
         (
             "scale --trainers 3 --dir system -n flobc",
-            "--dir is a system on this machine and --namespace one on Kubernetes",
+            "--namespace is for a release on Kubernetes",
         ),
         ("scale --trainers 9 --dir system", "admits the 3 trainers"),
         ("load", "flobc load needs"),
@@ -119,7 +119,8 @@ def test_invalid_place(tmp_path: Path) -> None:
         ("load nowhere.yaml --output out", "There is no plan"),
         ("load plan.yaml --output out --relaese x", "did you mean '--release'?"),
         ("load wrong.yaml --output out", "no key system.tassk; did you mean 'task'?"),
-        ("load plan.yaml --output out --release x --dir system", "give one of them"),
+        ("load plan.yaml --output out --release x --dir system", "--release is for a release on Kubernetes"),
+        ("load plan.yaml --output out --kafka here:9092", "--kafka is for a release on Kubernetes; give --release"),
     ],
 )
 def test_invalid_command_lines(
