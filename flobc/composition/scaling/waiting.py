@@ -27,7 +27,7 @@ def scale(
     """
     for role, replicas in wanted.items():
         scaler.validate_replicas(role, replicas)
-    # what is scored is scored by whom the step asks for: validators come first
+    # validators first: what new trainers send is scored by as many as are asked for
     roles = [role for role in reversed(SCALED_ROLES) if role in wanted]
     for role in roles:
         scaler.set_replicas(role, wanted[role])
