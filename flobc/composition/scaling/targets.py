@@ -16,7 +16,7 @@ from flobc.composition.run_directory import load_genesis
 from flobc.composition.scaling.local import LocalScaler
 from flobc.composition.scaling.plan import LoadPlan, Step
 from flobc.composition.scaling.processes import ProcessMeter
-from flobc.composition.scaling.waiting import scale
+from flobc.composition.scaling.waiting import wait_until
 from flobc.composition.settings import RunSettings
 from flobc.errors import FlobcError, UsageError
 from flobc.ports.scaler import SCALED_ROLES, ScaledRole, Scaler, UsageMeter
@@ -61,15 +61,22 @@ class Target(Protocol):
 
 @contextmanager
 def restoring(scaler: Scaler, say: Say, timeout_s: float) -> Iterator[None]:
-    """Set the replicas back in the end to what they were, whatever happens."""
+    """Set the replicas back in the end to what they were; try again while that fails for the moment."""
     before: Mapping[ScaledRole, int] = {role: scaler.get_replicas(role) for role in SCALED_ROLES}
     try:
         yield
     finally:
-        changed = {role: replicas for role, replicas in before.items() if scaler.get_replicas(role) != replicas}
-        if changed:
-            say(f"Restoring {' and '.join(f'{replicas} {role}s' for role, replicas in changed.items())} ...")
-            scale(scaler, changed, timeout_s)
+        changed: set[ScaledRole] = set()
+
+        def set_back() -> bool:
+            for role, replicas in before.items():
+                if scaler.get_replicas(role) != replicas:
+                    say(f"Restoring {replicas} {role}s ...")
+                    changed.add(role)
+                    scaler.set_replicas(role, replicas)
+            return all(scaler.is_ready(role) for role in changed)
+
+        wait_until(set_back, "the replicas to be what they were", timeout_s)
 
 
 class OwnSystems:

@@ -143,6 +143,21 @@ def test_replicas_are_restored_whatever_happens(api: KubeApi, scaler: Kubernetes
     assert said == ["Restoring 6 trainers ..."]
 
 
+def test_restoring_goes_on_while_the_api_refuses(api: KubeApi, scaler: KubernetesScaler) -> None:
+    said: list[str] = []
+
+    def settle(sentence: str) -> None:
+        said.append(sentence)
+        if len(said) == 2:
+            del api.refusals["/scale"]
+            api.sets[f"{RELEASE}-trainer"]["status"] = {"observedGeneration": 9, "replicas": 6, "readyReplicas": 6}
+
+    with restoring(scaler, settle, 30):
+        scaler.set_replicas("trainer", 1)
+        api.refusals["/scale"] = 503
+    assert api.patches == [(f"{RELEASE}-trainer", 1), (f"{RELEASE}-trainer", 6)]
+
+
 def test_a_plan_is_checked_before_anything_changes(api: KubeApi, cluster: Cluster) -> None:
     steps = (Step(7, 4), Step(5, 5))
     plan = LoadPlan("x", steps)
