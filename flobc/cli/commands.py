@@ -59,6 +59,7 @@ def build_parser() -> CommandParser:
     commands = add_commands(root, "commands")
     add_run(commands)
     add_system(commands)
+    add_scaling(commands)
     add_genesis(commands)
     add_joining(commands)
     add_ledger(commands)
@@ -114,6 +115,41 @@ def add_system(commands: Commands) -> None:
     for command in (up, down):
         add_option(command, command, "--dir", metavar="DIR", required=True, help="where the system lives")
         add_output_options(command)
+
+
+def add_scaling(commands: Commands) -> None:
+    """Add ``flobc scale`` and ``flobc load``."""
+    scale = commands.add("scale", lazily("scaling", "execute_scale"), "set how many trainers or validators run")
+    scale.epilog = "example: flobc scale --trainers 6 --release lab --namespace flobc"
+    for role in ("trainers", "validators"):
+        add_option(scale, scale, f"--{role}", metavar="N", help=f"how many {role} are to run; as before unless given")
+    load = commands.add("load", lazily("scaling", "execute_load"), "measure mixes of trainers and validators by a plan")
+    load.epilog = "example: flobc load examples/load/ratio.yaml --output load-ratio"
+    load.add_argument("plan", metavar="PLAN", help="the plan's file, YAML; docs/load.md describes it")
+    about = "where measurements and report are kept; the same command goes on with what is there"
+    add_option(load, load, "--output", metavar="DIR", required=True, help=about)
+    add_option(load, load, "--keep", action="store_true", help="keep the directories of the systems that it started")
+    for flag, metavar, about in (
+        (
+            "--ledger",
+            "ADDRESS",
+            "a ledger of the release as reached from here, HOST:PORT; through the API unless given",
+        ),
+        ("--kafka", "ADDRESS", "its Kafka as reached from here, HOST:PORT, to look for lost updates"),
+    ):
+        add_option(load, load, flag, metavar=metavar, help=about)
+    for command in (scale, load):
+        group = command.add_argument_group("what is scaled")
+        add_option(group, command, "--dir", metavar="DIR", help="a system that flobc up started on this machine")
+        add_option(group, command, "--release", metavar="NAME", help="a Helm release on Kubernetes")
+        group.add_argument("-n", "--namespace", metavar="NAME", default="default", help="its namespace")
+        add_option(group, command, "--kubeconfig", metavar="FILE", help="how the cluster is reached; as kubectl does")
+        add_option(
+            group, command, "--context", metavar="NAME", help="which of its contexts; the current one unless given"
+        )
+        command.learn("--namespace")
+        add_output_options(command)
+    add_option(scale, scale, "--timeout", metavar="SECONDS", default="300", help="how long to wait; 300 unless given")
 
 
 def add_genesis(commands: Commands) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from flobc.adapters.filesystem import write_atomically
 from flobc.composition.local.process import DetachedProcess
 from flobc.errors import DataError
 
@@ -16,7 +18,7 @@ ROLES = ("ledger", "validator", "trainer")
 
 @dataclass(frozen=True)
 class Plan:
-    """Which services there are and where each listens; written once, so that addresses outlive a restart."""
+    """Which services there are and where each listens; addresses outlive a restart."""
 
     kafka: str
     redis: str
@@ -35,6 +37,11 @@ class Plan:
 def is_system_directory(root: Path) -> bool:
     """Return whether a system was started there."""
     return (root / MARKER).is_file()
+
+
+def save_plan(root: Path, plan: Plan) -> None:
+    """Write which processes a system has."""
+    write_atomically(root / MARKER, [json.dumps(dataclasses.asdict(plan), indent=2).encode()])
 
 
 def load_plan(root: Path) -> Plan:

@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from flobc.adapters.filesystem import FileModels, write_atomically
+from flobc.adapters.filesystem import FileModels
 from flobc.adapters.filesystem.keys import create_key_file, load_key_file
 from flobc.adapters.grpc import is_serving
 from flobc.composition.genesis import build_federation
 from flobc.composition.local.kafka import start_kafka
-from flobc.composition.local.plan import MARKER, Plan, get_process, get_server, is_system_directory, load_plan
+from flobc.composition.local.plan import Plan, get_process, get_server, is_system_directory, load_plan, save_plan
 from flobc.composition.local.process import find_free_port, is_port_open
 from flobc.composition.local.redis import start_redis
 from flobc.composition.run_directory import load_genesis, load_settings, save_beginning
@@ -34,6 +33,8 @@ from flobc.protocol.identity import Identity
 HOST = "127.0.0.1"
 START_S = 120.0
 STOP_S = 15.0
+INVITATION = "invitation"
+"""The file in a system's directory by which trainers join that are not in the genesis (``flobc invite``)."""
 
 
 def create_system(root: Path, settings: RunSettings, ledgers: int) -> None:
@@ -70,16 +71,19 @@ def start_system(root: Path, ledgers: int, say: Callable[[str], None], trainers_
     plan = old or _draw_plan(kafka, redis, ledgers, settings, trainers_per_process)
     if (kafka, redis) != (plan.kafka, plan.redis):
         plan = dataclasses.replace(plan, kafka=kafka, redis=redis)
-    write_atomically(root / MARKER, [json.dumps(dataclasses.asdict(plan), indent=2).encode()])
+    save_plan(root, plan)
     say(f"{len(plan.ledgers)} ledgers, {len(plan.validators)} validators, {plan.trainers} trainers ...")
     for role, index in plan.list_nodes():
-        process = get_process(root, role, index)
-        if process.pid is None:
-            process.start(
-                [sys.executable, "-m", f"services.{role}.main"], _build_environment(root, settings, plan, role, index)
-            )
+        if get_process(root, role, index).pid is None:
+            start_node(root, settings, plan, role, index)
     _wait_until_ready(root, plan)
     return plan
+
+
+def start_node(root: Path, settings: RunSettings, plan: Plan, role: str, index: int) -> None:
+    """Start one service and do not wait. **Raises** UsageError when it runs already."""
+    command = [sys.executable, "-m", f"services.{role}.main"]
+    get_process(root, role, index).start(command, _build_environment(root, settings, plan, role, index))
 
 
 def stop_system(root: Path, say: Callable[[str], None]) -> list[str]:
@@ -122,8 +126,9 @@ def _build_environment(root: Path, settings: RunSettings, plan: Plan, role: str,
     if role == "ledger":
         environment |= {"REDIS": plan.redis, "VALIDATORS": validators, "LISTEN": plan.ledgers[index]}
     else:
+        # a trainer beyond the genesis learns what a member learns: the shards are dealt out for good
         count = settings.trainers if role == "trainer" else settings.validators
-        environment |= {"KEY": str(node / "key"), "INDEX": str(index), "SHARDS": str(count)}
+        environment |= {"KEY": str(node / "key"), "INDEX": str(index % count), "SHARDS": str(count)}
         environment |= {"SHARDING": settings.sharding, "SEED": str(settings.seed)}
         if settings.data_directory is not None:
             environment["DATA_SETS"] = str(settings.data_directory)
@@ -132,6 +137,8 @@ def _build_environment(root: Path, settings: RunSettings, plan: Plan, role: str,
         environment |= {"LISTEN": plan.validators[index], "VALIDATORS": others, "INITIAL_MODEL": str(root / "initial")}
     if role == "trainer":
         environment["LEDGERS"] = ",".join(plan.ledgers)
+        if (root / INVITATION).is_file():
+            environment["INVITATION"] = str(root / INVITATION)
         if plan.trainers_per_process > 1:
             environment["KEY"] = str(root / "nodes" / f"trainer-{KEY_INDEX}" / "key")
             environment["TRAINERS_PER_PROCESS"] = str(plan.trainers_per_process)

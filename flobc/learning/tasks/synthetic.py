@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -29,19 +30,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SyntheticOptions:
-    """Sizes of a generated task; ``parameters`` > 0 asks for trivial training on such a vector."""
+    """Sizes of a generated task; ``parameters`` > 0 asks for trivial training on such a vector.
+
+    ``training_ms`` and ``scoring_ms`` are how long a trivial task waits, without a processor, in each ``train`` and
+    ``evaluate``: work that takes the same time however many nodes share a machine.
+    """
 
     examples: int = 2000
     features: int = 20
     classes: int = 4
     seed: int = 0
     parameters: int = 0
+    training_ms: int = 0
+    scoring_ms: int = 0
 
     def __post_init__(self) -> None:
         if self.examples < 10 or self.features < 1 or self.classes < 2 or self.parameters < 0:
             raise UsageError(
                 "A synthetic task needs examples >= 10, features >= 1, classes >= 2 and parameters >= 0, "
                 f"but got {self}."
+            )
+        waits = (self.training_ms, self.scoring_ms)
+        if min(waits) < 0 or (any(waits) and not self.parameters):
+            raise UsageError(
+                "The synthetic options training_ms and scoring_ms count milliseconds of waiting from 0 on and go with "
+                f"parameters, but got {self}; give parameters=20000, for one."
             )
 
 
@@ -107,6 +120,7 @@ class TrivialTask:
     def train(self, vector: Vector, examples: Examples, settings: TrainSettings, seed: int) -> TrainResult:
         """Go a tenth of the way to zero, with a little noise in the first block."""
         del settings
+        time.sleep(self.options.training_ms / 1000)
         trained = np.float32(1.0 - _TRIVIAL_RATE) * vector
         noise = self._draw_block(seed)
         trained[: len(noise)] += np.float32(_TRIVIAL_NOISE) * noise
@@ -114,6 +128,7 @@ class TrivialTask:
 
     def evaluate(self, vector: Vector, examples: Examples) -> Evaluation:
         """Return the mean square of the first block as the loss and a falling function of it as the accuracy."""
+        time.sleep(self.options.scoring_ms / 1000)
         loss = self._loss(vector)
         return Evaluation(loss, 1.0 / (1.0 + loss), len(examples))
 

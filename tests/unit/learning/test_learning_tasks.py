@@ -1,5 +1,6 @@
 """The registry finds tasks and explains what it does not find; generated tasks and the numpy example learn."""
 
+import time
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -82,6 +83,16 @@ def test_trivial_training_shrinks_the_loss_and_is_seeded():
     assert after.accuracy > before.accuracy
 
 
+def test_trivial_work_may_wait_and_uses_no_processor_meanwhile():
+    task = get_task("synthetic:parameters=100,training_ms=60,scoring_ms=40")
+    splits, start = task.load(DataSource()), task.initial_vector(0)
+    wall_s, cpu_s = time.monotonic(), time.thread_time()
+    task.train(start, splits.train, task.default_settings, 0)
+    task.evaluate(start, splits.test)
+    assert time.monotonic() - wall_s >= 0.1
+    assert time.thread_time() - cpu_s < 0.05
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -91,6 +102,8 @@ def test_trivial_training_shrinks_the_loss_and_is_seeded():
         ("synthetic:example=3", "did you mean 'examples'"),
         ("synthetic:examples=many", "whole number, not 'many'"),
         ("synthetic:examples=3", "examples >= 10"),
+        ("synthetic:training_ms=5", "go with parameters"),
+        ("synthetic:parameters=9,scoring_ms=-1", "from 0 on"),
         ("no_such_module:task", "no module 'no_such_module'"),
         ("examples.no_such_module:task", "no module 'examples.no_such_module'"),
         ("examples.numpy_task:tusk", "no object 'tusk'; did you mean 'task'"),
