@@ -78,7 +78,7 @@ scale: $(READY) ## another number of trainers there: make scale TRAINERS=6
 	@$(BIN)/flobc scale --trainers $(TRAINERS) -n flobc --release flobc $(ARGS)
 
 load: $(READY) ## measure it by a plan: make load PLAN=examples/load/ratio.yaml
-	@$(BIN)/flobc load $(PLAN) -n flobc --release flobc $(ARGS)
+	@$(BIN)/flobc load $(PLAN) --output .bench/load -n flobc --release flobc $(ARGS)
 
 down: ## uninstall it; keys, chain and volumes stay
 	@helm uninstall flobc -n flobc

@@ -126,9 +126,8 @@ def _build_environment(root: Path, settings: RunSettings, plan: Plan, role: str,
     if role == "ledger":
         environment |= {"REDIS": plan.redis, "VALIDATORS": validators, "LISTEN": plan.ledgers[index]}
     else:
-        # a trainer beyond the genesis learns what a member learns: the shards are dealt out for good
         count = settings.trainers if role == "trainer" else settings.validators
-        environment |= {"KEY": str(node / "key"), "INDEX": str(index % count), "SHARDS": str(count)}
+        environment |= {"KEY": str(node / "key"), "INDEX": str(index), "SHARDS": str(count)}
         environment |= {"SHARDING": settings.sharding, "SEED": str(settings.seed)}
         if settings.data_directory is not None:
             environment["DATA_SETS"] = str(settings.data_directory)
@@ -137,6 +136,9 @@ def _build_environment(root: Path, settings: RunSettings, plan: Plan, role: str,
         environment |= {"LISTEN": plan.validators[index], "VALIDATORS": others, "INITIAL_MODEL": str(root / "initial")}
     if role == "trainer":
         environment["LEDGERS"] = ",".join(plan.ledgers)
+        if index * plan.trainers_per_process >= settings.trainers:
+            # beyond the genesis it learns what a member learns: the shards are dealt out for good
+            environment["REUSE_SHARDS"] = "true"
         if (root / INVITATION).is_file():
             environment["INVITATION"] = str(root / INVITATION)
         if plan.trainers_per_process > 1:
