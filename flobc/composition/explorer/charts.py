@@ -11,6 +11,8 @@ from markupsafe import Markup, escape
 WIDTH, HEIGHT = 640, 240
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 36
 TICKS = 5
+LEAST_SPAN = 1e-3
+"""What differs less than this, relatively, is drawn as one value: rounding is no curve."""
 
 Point = tuple[float, float]
 
@@ -34,17 +36,17 @@ class _Scale:
         return self.start + (value - self.low) / (self.high - self.low) * (self.stop - self.start)
 
 
-def draw_chart(title: str, unit: str, series: Sequence[Series], x_label: str = "height") -> Markup:
-    """Return the SVG of a chart; with no points, a sentence that says so."""
+def draw_chart(title: str, unit: str, series: Sequence[Series], from_zero: bool = False) -> Markup:
+    """Return the SVG of a chart over heights; with no points, a sentence that says so."""
     drawn = [one for one in series if one.points]
     if not drawn:
         return Markup('<p class="empty">There is nothing to draw yet.</p>')
     xs = [x for one in drawn for x, _ in one.points]
-    ys = [y for one in drawn for _, y in one.points]
+    ys = [y for one in drawn for _, y in one.points] + [0.0] * from_zero
     across = _Scale(*_widen(min(xs), max(xs)), LEFT, WIDTH - RIGHT)
     y_ticks = list_ticks(*_widen(min(ys), max(ys)))
     up = _Scale(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP)
-    parts = [_draw_axes(across, up, y_ticks, unit, x_label)]
+    parts = [_draw_axes(across, up, y_ticks, unit)]
     parts += [_draw_line(one, place, across, up) for place, one in enumerate(drawn)]
     words = describe_chart(title, unit, drawn)
     legend = Markup("").join(
@@ -52,9 +54,11 @@ def draw_chart(title: str, unit: str, series: Sequence[Series], x_label: str = "
         for place, one in enumerate(drawn)
     )
     return Markup(
-        '<figure class="chart"><figcaption>{title}<ul class="legend">{legend}</ul></figcaption>'
+        '<figure class="chart"><figcaption>{title}, {unit}<ul class="legend">{legend}</ul></figcaption>'
         '<svg viewBox="0 0 {width} {height}" role="img" aria-label="{words}">{parts}</svg></figure>'
-    ).format(title=title, legend=legend, width=WIDTH, height=HEIGHT, words=words, parts=Markup("").join(parts))
+    ).format(
+        title=title, unit=unit, legend=legend, width=WIDTH, height=HEIGHT, words=words, parts=Markup("").join(parts)
+    )
 
 
 def describe_chart(title: str, unit: str, series: Sequence[Series]) -> str:
@@ -86,13 +90,15 @@ def show_number(value: float) -> str:
 
 
 def _widen(low: float, high: float) -> tuple[float, float]:
-    """A range that is one value has no scale; give it one."""
-    if high > low:
+    """A range that is one value, or nearly, has no scale; give it one."""
+    size = max(abs(low), abs(high))
+    if high - low > max(size * LEAST_SPAN, 1e-6):
         return low, high
-    return low - (abs(low) or 1) * 0.1, high + (abs(high) or 1) * 0.1
+    room = size * 0.1 if size > 1e-5 else 0.1
+    return low - room, high + room
 
 
-def _draw_axes(across: _Scale, up: _Scale, y_ticks: Sequence[float], unit: str, x_label: str) -> Markup:
+def _draw_axes(across: _Scale, up: _Scale, y_ticks: Sequence[float], unit: str) -> Markup:
     parts = []
     for value in y_ticks:
         y = up.place(value)
@@ -108,7 +114,9 @@ def _draw_axes(across: _Scale, up: _Scale, y_ticks: Sequence[float], unit: str, 
             parts.append(
                 Markup('<text class="tick x" x="{:.1f}" y="{}">{}</text>').format(x, HEIGHT - BOTTOM + 16, int(value))
             )
-    parts.append(Markup('<text class="axis x" x="{}" y="{}">{}</text>').format((LEFT + WIDTH) / 2, HEIGHT - 4, x_label))
+    parts.append(
+        Markup('<text class="axis x" x="{}" y="{}">{}</text>').format((LEFT + WIDTH) / 2, HEIGHT - 4, "height")
+    )
     parts.append(
         Markup('<text class="axis y" transform="translate(12 {}) rotate(-90)">{}</text>').format(
             (TOP + HEIGHT - BOTTOM) / 2, unit

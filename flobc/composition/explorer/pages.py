@@ -116,7 +116,10 @@ class Pages:
             counts=counts,
             page=self._queries.list_updates(key, read_start(request, "before")),
             trust_chart=draw_chart(
-                "Shares", "per cent", [Series("share of trust", trust), Series("weight in the model", weight)]
+                "Shares",
+                "per cent",
+                [Series("share of trust", trust), Series("weight in the model", weight)],
+                from_zero=True,
             ),
             score_chart=draw_chart("Score", "share of the loss", [Series("median of the validators' scores", score)]),
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from flobc.adapters.grpc import LedgerClient, TlsSettings
+from flobc.adapters.grpc import LedgerClient, Patience, TlsSettings
 from flobc.composition.archive import open_archive
 from flobc.composition.archive.genesis import require_usable
 from flobc.composition.archive.ledger import LedgerArchive
@@ -22,6 +22,10 @@ from flobc.protocol.params import Genesis, get_chain_id
 
 POLL_S = 0.5
 """How often a directory is looked at for new blocks."""
+FOLLOWING = Patience(retry_s=2.0)
+"""The follower tries again by itself; meanwhile viewers shall hear that nothing comes."""
+ASKING = Patience(call_s=5.0, stream_s=60.0, retry_s=0.5)
+"""Somebody waits for the page."""
 
 
 @dataclass(frozen=True)
@@ -82,15 +86,20 @@ class LedgerSource:
     """
 
     def __init__(
-        self, addresses: Sequence[str], tls: TlsSettings | None = None, genesis: Genesis | None = None
+        self,
+        addresses: Sequence[str],
+        tls: TlsSettings | None = None,
+        genesis: Genesis | None = None,
+        following: Patience = FOLLOWING,
     ) -> None:
         self.name = ",".join(addresses)
         self._addresses, self._tls = tuple(addresses), tls
-        self._ledger = LedgerClient(addresses, tls)
+        self._ledger = LedgerClient(addresses, tls, following)
+        self._pages = LedgerClient(addresses, tls, ASKING)
         try:
             self.genesis = genesis if genesis is not None else self._ask_for_genesis()
         except BaseException:
-            self._ledger.close()
+            self.close()
             raise
 
     def read_height(self) -> int:
@@ -115,11 +124,11 @@ class LedgerSource:
 
     def get_block(self, height: int) -> Block | None:
         """Return a block with its body, or None. **Raises** TransientError, DataError."""
-        return self._ledger.get_block(height)
+        return self._pages.get_block(height)
 
     def list_certified(self, height: int, limit: int) -> list[Block]:
         """Return consecutive blocks from ``height`` on, bodies empty. **Raises** TransientError, DataError."""
-        return self._ledger.list_blocks(height, limit)
+        return self._pages.list_blocks(height, limit)
 
     def open_archive(self) -> ChainArchive:
         """Return what the ledgers hold now. **Raises** TransientError, DataError."""
@@ -132,6 +141,7 @@ class LedgerSource:
     def close(self) -> None:
         """Let go of connections."""
         self._ledger.close()
+        self._pages.close()
 
     def _ask_for_genesis(self) -> Genesis:
         genesis = self._ledger.get_genesis()

@@ -56,6 +56,7 @@ class Training:
                     Series("accepted", [(row["height"], row["accepted"]) for row in rows]),
                     Series("rejected", [(row["height"], row["rejected"]) for row in rows]),
                 ],
+                from_zero=True,
             ),
             "vote_chart": draw_chart(
                 "Time from a round's opening to its votes",
