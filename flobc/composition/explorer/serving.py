@@ -23,6 +23,8 @@ from flobc.errors import UsageError
 STOP_S = 3.0
 """How long answers under way may take when the server stops."""
 BACKLOG = 2_048
+KEEP_S = 30
+"""How long a quiet connection is kept: people read a page before they ask for the next one."""
 THREADS = 8
 """Threads that ask the source at once."""
 
@@ -54,6 +56,7 @@ class WebServer:
                 http="h11",
                 ws="none",
                 backlog=BACKLOG,
+                timeout_keep_alive=KEEP_S,
                 timeout_graceful_shutdown=int(STOP_S),
                 ssl_certfile=None if self._files is None else self._files[0],
                 ssl_keyfile=None if self._files is None else self._files[1],
