@@ -26,6 +26,8 @@ from tests.support.dialogue import Chain, digest
 
 PATIENCE_S = 60.0
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{7*7}}"
+CLAIMS = {"num_examples": 2**64 - 1}
+"""What a trainer writes into a header is its own word."""
 LAST_MODEL = 59
 """From this height on the model stays as it is."""
 MODEL = ModelSpec((TensorSpec("w", (4,), "float32", "train", 24, -(2**31), 2**31 - 1),), size=4, chunk_size=4)
@@ -91,7 +93,7 @@ class ExploredChain:
         chain, height = self.chain, self.chain.state.height + 1
         for validator in range(4):
             chain.report(validator, loss=2_000_000 // height, accuracy=900_000 - 700_000 // height)
-        updates = [chain.update(trainer) for trainer in range(4)]
+        updates = [chain.update(trainer, **CLAIMS) for trainer in range(4)]
         chain.faults(updates[3], Fault.NON_FINITE, Fault.NON_FINITE, Fault.NON_FINITE)
         chain.votes(updates[2], -300_000, -310_000, -290_000)
         chain.votes(updates[1], 50_000, 60_000, 40_000)

@@ -54,7 +54,8 @@ def draw_chart(title: str, unit: str, series: Sequence[Series], from_zero: bool 
         for place, one in enumerate(drawn)
     )
     return Markup(
-        '<figure class="chart"><figcaption>{title}, {unit}<ul class="legend">{legend}</ul></figcaption>'
+        '<figure class="chart"><figcaption><span>{title}<span class="unit">, {unit}</span></span>'
+        '<ul class="legend">{legend}</ul></figcaption>'
         '<svg viewBox="0 0 {width} {height}" role="img" aria-label="{words}">{parts}</svg></figure>'
     ).format(
         title=title, unit=unit, legend=legend, width=WIDTH, height=HEIGHT, words=words, parts=Markup("").join(parts)

@@ -122,7 +122,7 @@ class Explorer:
         loss = [(row["height"] - 1, row["loss"] / SCORE_ONE) for row in rows if row["loss"] is not None]
         return {
             "accuracy_chart": draw_chart("Accuracy", "share of 1", [Series("validators' median", accuracy)]),
-            "loss_chart": draw_chart("Loss", "loss", [Series("validators' median", loss)]),
+            "loss_chart": draw_chart("Loss", "mean loss", [Series("validators' median", loss)]),
         }
 
     def _describe_overview(self) -> dict[str, Any]:

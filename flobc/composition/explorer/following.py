@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -74,10 +75,15 @@ class Follower:
             try:
                 self._follow()
             except FlobcError as error:
-                self._waiting = []
-                if not self._stopping.is_set():
-                    self._set_trouble(str(error))
+                self._fail(str(error))
+            except sqlite3.Error as error:
+                self._fail(f"The explorer's index cannot be written ({error}); see that there is room for it.")
             self._stopping.wait(RETRY_S)
+
+    def _fail(self, trouble: str) -> None:
+        self._waiting = []
+        if not self._stopping.is_set():
+            self._set_trouble(trouble)
 
     def _follow(self) -> None:
         """Follow until something fails. **Raises** FlobcError."""
@@ -96,13 +102,17 @@ class Follower:
             defect: str | None = f"its body cannot be had: {seen.missing}"
         else:
             defect = self._examiner.find_link_defect(seen.block, parent, height)
-        self._waiting.append(Entry(seen.block, seen.core, defect, time.time() if is_new else None))
+        core = seen.core if defect is None else None  # what nobody certified may be anything
+        self._waiting.append(Entry(seen.block, core, defect, time.time() if is_new else None))
         if defect is not None:
             logger.warning("block %d does not hold: %s", height, defect, extra={"height": height})
         if is_new or height == self._target or len(self._waiting) >= BATCH:
             self._index.add(self._waiting)
             self._parent = compute_header_digest(seen.block.header)
             self._waiting = []
+            if height == self._target:
+                # what was made meanwhile was not seen to come
+                self._target = max(height, self._source.read_height())
             self.on_change(self.condition)
 
     def _set_trouble(self, trouble: str | None) -> None:

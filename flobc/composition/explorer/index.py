@@ -42,6 +42,8 @@ CREATE INDEX work_by_height ON work (height);
 CACHE_KIB = 8 * 1024
 """How much of the index each of its connections may keep in memory."""
 
+MAX_INTEGER = 2**63 - 1
+
 Row = sqlite3.Row
 
 
@@ -134,7 +136,7 @@ class Index:
             len(block.body.decisions) - len(block.accepted) - len(block.rejected),
             len(block.certificate),
             len(block.body.evidence),
-            sum(update.size_bytes for update in block.body.headers),
+            _fit(sum(update.size_bytes for update in block.body.headers)),
             compute_lower_median(elapsed) if elapsed else None,
             entry.seen_s,
             entry.defect,
@@ -144,7 +146,7 @@ class Index:
     def _add_updates(self, block: Block) -> None:
         height, body = block.height, block.body
         self._writer.execute("DELETE FROM updates WHERE height = ?", (height,))
-        sizes = [(header.size_bytes, header.num_examples) for header in body.headers]
+        sizes = [(_fit(header.size_bytes), _fit(header.num_examples)) for header in body.headers]
         if len(sizes) != len(body.decisions):
             sizes = [(0, 0)] * len(body.decisions)
         self._insert(
@@ -155,7 +157,7 @@ class Index:
                     place,
                     item.update,
                     item.trainer,
-                    item.base_height,
+                    _fit(item.base_height),
                     item.k,
                     describe_outcome(item),
                     item.score,
@@ -206,6 +208,11 @@ class Index:
         if rows:
             places = ",".join("?" * len(rows[0]))
             self._writer.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({places})", rows)
+
+
+def _fit(value: int) -> int:
+    """Return a number as large as SQLite takes: what a trainer claims may need one bit more."""
+    return min(value, MAX_INTEGER)
 
 
 def describe_outcome(decision: Decision) -> str:

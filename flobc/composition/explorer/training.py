@@ -23,7 +23,7 @@ from flobc.protocol.params import SCORE_ONE
 from flobc.protocol.trust.weights import WEIGHT_ONE
 
 MAX_COMPARED_BYTES = 8 * 2**20
-CURVES = (("accuracy", "Accuracy", "share of 1"), ("loss", "Loss", "loss"))
+CURVES = (("accuracy", "Accuracy", "share of 1"), ("loss", "Loss", "mean loss"))
 BLOCK_COLUMNS = (
     "height", "header", "parent", "model", "closing", "loss", "accuracy", "accepted", "rejected", "unused",
     "seals", "size_bytes", "vote_ms", "defect",

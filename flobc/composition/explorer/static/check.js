@@ -40,7 +40,7 @@ function checkBlock(bytes) {
   require(bytes.next_parent === null || bytes.next_parent === digest, "the next block names another parent");
   require(bytes.decisions.length === header.num_decisions, "decisions are missing or too many");
   require(computeRoot(bytes.decisions) === header.decisions_root, "the decisions do not hash to the header's root");
-  return `header, ${bytes.sealed.length} seals' digest and ${bytes.decisions.length} decisions hash to ${digest.slice(0, 16)}`;
+  return `the header hashes to ${digest.slice(0, 16)}, which ${bytes.sealed.length} seals name, and ${bytes.decisions.length} decisions to its root`;
 }
 
 function checkVotes(hex, decision) {
