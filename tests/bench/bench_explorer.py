@@ -1,8 +1,8 @@
 """An explorer under load: many viewers of a long chain that goes on, each with a live stream, turning pages.
 
 Ledger, explorer and viewers are processes of their own on this machine. Prints one JSON object: percentiles of the
-time from a request to the whole answer, the explorer's memory at the start and at the end of the load, and how long the
-overview takes on the long chain and on a short one.
+time from a request to the whole answer, the cores that the explorer kept busy, its memory at the start and at the end
+of the load, and how long three pages take on the long chain and on a short one.
 
 Usage: python -m tests.bench.bench_explorer [--blocks 10000] [--viewers 200] [--seconds 60]
 """
@@ -170,6 +170,11 @@ def read_memory_mib(pid: int) -> float:
     return int(text.partition("VmRSS:")[2].split()[0]) / 1024
 
 
+def read_cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def time_overview(address: str) -> float:
     async def ask() -> float:
         viewer, times = Viewer(address), []
@@ -198,7 +203,9 @@ def measure(blocks: int, viewers: int, seconds: float) -> dict[str, float]:
             # the first load fills caches and pools: from then on memory is to stay
             asyncio.run(load(address, viewers, seconds / 4, paths))
             before_mib = read_memory_mib(pid)
+            cpu_s, start_s = read_cpu_s(pid), time.monotonic()
             times, events = asyncio.run(load(address, viewers, seconds, paths))
+            cores = (read_cpu_s(pid) - cpu_s) / (time.monotonic() - start_s)
             after_mib = read_memory_mib(pid)
     found = sorted(taken_s for _, taken_s in times)
     return {
@@ -209,6 +216,7 @@ def measure(blocks: int, viewers: int, seconds: float) -> dict[str, float]:
         "p50_ms": round(1000 * found[len(found) // 2], 1),
         "p95_ms": round(1000 * found[len(found) * 95 // 100], 1),
         "p99_ms": round(1000 * found[len(found) * 99 // 100], 1),
+        "explorer_cores": round(cores, 2),
         "memory_before_mib": round(before_mib, 1),
         "memory_after_mib": round(after_mib, 1),
         "index_s": round(index_s, 1),

@@ -16,8 +16,9 @@ from flobc.adapters.memory import MemoryBlocks, MemoryModels, MemoryStates
 from flobc.composition.explorer.explorer import Explorer
 from flobc.composition.explorer.serving import WebServer
 from flobc.composition.explorer.sources import LedgerSource
+from flobc.errors import DataError
 from flobc.learning.model_digest import compute_model_digest
-from flobc.protocol.chain.block import Block
+from flobc.protocol.chain.block import EMPTY_BODY, Block
 from flobc.protocol.consensus.state import build_initial_state
 from flobc.protocol.encoding import encode
 from flobc.protocol.messages import Fault
@@ -39,14 +40,20 @@ class LyingBlocks(MemoryBlocks):
     def __init__(self, genesis_header_digest: bytes) -> None:
         super().__init__(genesis_header_digest)
         self.lies: dict[int, Callable[[Block], Block]] = {}
+        self.damaged: set[int] = set()
 
     def get(self, height: int) -> Block | None:
-        block = super().get(height)
-        return self.lies[height](block) if block is not None and height in self.lies else block
+        if height in self.damaged:
+            raise DataError(f"Block {height} is damaged (its body is gone).")
+        return self._tell(height)
 
     def get_without_body(self, height: int) -> Block | None:
-        block = self.get(height)
-        return None if block is None else dataclasses.replace(block, body=type(block.body)((), (), (), ()))
+        block = self._tell(height)
+        return None if block is None else dataclasses.replace(block, body=EMPTY_BODY)
+
+    def _tell(self, height: int) -> Block | None:
+        block = super().get(height)
+        return self.lies[height](block) if block is not None and height in self.lies else block
 
 
 class ExploredChain:

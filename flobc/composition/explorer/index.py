@@ -37,8 +37,13 @@ CREATE INDEX trust_by_height ON trust (height);
 CREATE TABLE work (
   validator BLOB, height INTEGER, votes INTEGER, distance INTEGER, elapsed_ms INTEGER, sealed INTEGER,
   PRIMARY KEY (validator, height)) WITHOUT ROWID;
-CREATE INDEX work_by_height ON work (height);
+CREATE TABLE outcomes (
+  trainer BLOB, outcome TEXT, number INTEGER, score REAL, PRIMARY KEY (trainer, outcome)) WITHOUT ROWID;
+CREATE TABLE works (
+  validator BLOB PRIMARY KEY, blocks INTEGER, votes INTEGER, sealed INTEGER, voted INTEGER, distance REAL,
+  elapsed_ms REAL) WITHOUT ROWID;
 """
+"""``outcomes`` and ``works`` are sums over all blocks: what a page shows of a whole chain is not added up for it."""
 CACHE_KIB = 8 * 1024
 """How much of the index each of its connections may keep in memory."""
 
@@ -80,7 +85,7 @@ class Index:
         self.version = 0
 
     def add(self, entries: Sequence[Entry]) -> None:
-        """Enter the next blocks, all of them or none; an earlier row of the same height is replaced."""
+        """Enter the next blocks, all of them or none."""
         with self._writer:
             for entry in entries:
                 self._add_block(entry)
@@ -145,7 +150,6 @@ class Index:
 
     def _add_updates(self, block: Block) -> None:
         height, body = block.height, block.body
-        self._writer.execute("DELETE FROM updates WHERE height = ?", (height,))
         sizes = [(_fit(header.size_bytes), _fit(header.num_examples)) for header in body.headers]
         if len(sizes) != len(body.decisions):
             sizes = [(0, 0)] * len(body.decisions)
@@ -168,6 +172,11 @@ class Index:
                 for place, (item, size) in enumerate(zip(body.decisions, sizes, strict=True))
             ],
         )
+        self._writer.executemany(
+            "INSERT INTO outcomes VALUES (?, ?, 1, ?) ON CONFLICT DO UPDATE SET"
+            " number = number + 1, score = score + excluded.score",
+            [(item.trainer, describe_outcome(item), item.score) for item in body.decisions],
+        )
 
     def _add_trust(self, entry: Entry) -> None:
         core = entry.core
@@ -189,25 +198,32 @@ class Index:
         for decision, counted in zip(block.body.decisions, block.body.votes, strict=False):
             for vote in counted.votes:
                 votes.setdefault(vote.validator, []).append((abs(vote.score - decision.score), vote.elapsed_ms))
-        self._insert(
-            "work",
+        rows = [
+            (
+                key,
+                block.height,
+                len(found),
+                sum(distance for distance, _ in found) // len(found) if found else None,
+                compute_lower_median([elapsed for _, elapsed in found]) if found else None,
+                key in sealed,
+            )
+            for key, found in votes.items()
+        ]
+        self._insert("work", rows)
+        self._writer.executemany(
+            "INSERT INTO works VALUES (?, 1, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET blocks = blocks + 1,"
+            " votes = votes + excluded.votes, sealed = sealed + excluded.sealed, voted = voted + excluded.voted,"
+            " distance = distance + excluded.distance, elapsed_ms = elapsed_ms + excluded.elapsed_ms",
             [
-                (
-                    key,
-                    block.height,
-                    len(found),
-                    sum(distance for distance, _ in found) // len(found) if found else None,
-                    compute_lower_median([elapsed for _, elapsed in found]) if found else None,
-                    key in sealed,
-                )
-                for key, found in votes.items()
+                (key, number, seal, distance is not None, distance or 0, elapsed or 0)
+                for key, _, number, distance, elapsed, seal in rows
             ],
         )
 
     def _insert(self, table: str, rows: list[tuple[Any, ...]]) -> None:
         if rows:
             places = ",".join("?" * len(rows[0]))
-            self._writer.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({places})", rows)
+            self._writer.executemany(f"INSERT INTO {table} VALUES ({places})", rows)
 
 
 def _fit(value: int) -> int:

@@ -136,8 +136,7 @@ class Queries:
     def count_outcomes(self, trainer: bytes) -> Sequence[Row]:
         """Return how often each outcome was a trainer's, with the score's mean."""
         return self._index.select(
-            "SELECT outcome, COUNT(*) number, AVG(score) score FROM updates WHERE trainer = ?"
-            " GROUP BY outcome ORDER BY number DESC",
+            "SELECT outcome, number, score / number score FROM outcomes WHERE trainer = ? ORDER BY number DESC",
             trainer,
         )
 
@@ -147,36 +146,27 @@ class Queries:
 
     def read_trust_curve(self, trainer: bytes) -> Sequence[Row]:
         """Return a trainer's share of trust by height, thinned out."""
-        return self._index.select(
-            "SELECT height, share FROM trust WHERE trainer = ? AND (height % ? = 0 OR height = ?) ORDER BY height",
-            trainer,
-            self.step,
-            self._index.height,
+        return self._select_thinned(
+            "SELECT height, share FROM points JOIN trust USING (height) WHERE trainer = ?", trainer
         )
 
     def read_weight_curve(self, trainer: bytes) -> Sequence[Row]:
-        """Return the mean weight of a trainer's updates over each step of heights, thinned out."""
-        return self._index.select(
-            "SELECT MAX(height) height, AVG(weight) weight, AVG(score) score FROM updates WHERE trainer = ?"
-            " GROUP BY height / ? ORDER BY height",
-            trainer,
-            self.step,
+        """Return the weights and scores of a trainer's updates by height, thinned out."""
+        return self._select_thinned(
+            "SELECT height, weight, score FROM points JOIN updates USING (height) WHERE trainer = ?", trainer
         )
 
     def read_curve(self) -> Sequence[Row]:
         """Return what blocks say of learning by height, thinned out."""
-        return self._index.select(
-            "SELECT height, loss, accuracy, accepted, rejected, vote_ms FROM blocks"
-            " WHERE height % ? = 0 OR height = ? OR height = 1 ORDER BY height",
-            self.step,
-            self._index.height,
+        return self._select_thinned(
+            "SELECT height, loss, accuracy, accepted, rejected, vote_ms FROM points JOIN blocks USING (height)"
         )
 
     def read_work(self, validator: bytes) -> Row | None:
         """Return a validator's counts over the whole chain."""
         return self._index.select_one(
-            "SELECT COUNT(*) blocks, TOTAL(votes) votes, AVG(distance) distance, TOTAL(sealed) sealed,"
-            " AVG(elapsed_ms) elapsed_ms FROM work WHERE validator = ?",
+            "SELECT blocks, votes, sealed, distance / NULLIF(voted, 0) distance,"
+            " elapsed_ms / NULLIF(voted, 0) elapsed_ms FROM works WHERE validator = ?",
             validator,
         )
 
@@ -192,12 +182,9 @@ class Queries:
 
     def read_work_curve(self, validator: bytes) -> Sequence[Row]:
         """Return a validator's distance from the median by height, thinned out."""
-        return self._index.select(
-            "SELECT height, distance FROM work WHERE validator = ? AND (height % ? = 0 OR height = ?)"
-            " AND distance IS NOT NULL ORDER BY height",
+        return self._select_thinned(
+            "SELECT height, distance FROM points JOIN work USING (height) WHERE validator = ? AND distance IS NOT NULL",
             validator,
-            self.step,
-            self._index.height,
         )
 
     def measure_rate(self) -> float | None:
@@ -247,6 +234,15 @@ class Queries:
             *(low, high, low, high, MAX_FOUND),
         )
         return [row["trainer"] for row in found]
+
+    def _select_thinned(self, sql: str, *values: bytes) -> list[Row]:
+        """Return a query's rows at ``points``: at most so many heights, the newest among them."""
+        top = self._index.height
+        return self._index.select(
+            "WITH RECURSIVE points (height) AS (SELECT ? UNION ALL SELECT height - ? FROM points WHERE height > ?) "
+            f"{sql} ORDER BY height",
+            *(top, self.step, self.step, *values),
+        )
 
     def _select_range(self, table: str, column: str, low: bytes, high: bytes) -> list[Row]:
         return self._index.select(

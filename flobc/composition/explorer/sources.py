@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +23,8 @@ from flobc.protocol.params import Genesis, get_chain_id
 
 POLL_S = 0.5
 """How often a directory is looked at for new blocks."""
+FETCHERS, AHEAD = 4, 64
+"""How many blocks are asked for at once while there are many, and how many ahead of the one that is looked at."""
 FOLLOWING = Patience(retry_s=2.0)
 """The follower tries again by itself; meanwhile viewers shall hear that nothing comes."""
 ASKING = Patience(call_s=5.0, stream_s=60.0, retry_s=0.5)
@@ -108,19 +111,16 @@ class LedgerSource:
         return 0 if head is None else head.height
 
     def follow(self, height: int) -> Iterator[SeenBlock]:
-        """Yield each block from ``height`` on, and wait for the next. **Raises** TransientError."""
-        for head in self._ledger.follow(height):
-            missing = None
-            try:
-                block = self._ledger.get_block(head.height)
-            except DataError as error:
-                block, missing = None, str(error)
-            # what followers are told is the certified header; a block that says something else is not that block
-            if block is None or (block.header, block.certificate) != (head.header, head.certificate):
-                missing = missing or "the ledger tells two things of this block"
-                yield SeenBlock(head, None, missing)
-            else:
-                yield SeenBlock(block, self._read_core(block))
+        """Yield each block from ``height`` on, and wait for the next. **Raises** TransientError, DataError.
+
+        What is there already is asked for several at a time: most of the time goes into waiting for answers.
+        """
+        top = self.read_height()
+        with ThreadPoolExecutor(FETCHERS, "flobc-explorer-fetch") as executor:
+            for start in range(height, top + 1, AHEAD):
+                yield from executor.map(self._fetch, range(start, min(start + AHEAD, top + 1)))
+        for head in self._ledger.follow(max(height, top + 1)):
+            yield self._fetch(head.height)
 
     def get_block(self, height: int) -> Block | None:
         """Return a block with its body, or None. **Raises** TransientError, DataError."""
@@ -128,7 +128,7 @@ class LedgerSource:
 
     def list_certified(self, height: int, limit: int) -> list[Block]:
         """Return consecutive blocks from ``height`` on, bodies empty. **Raises** TransientError, DataError."""
-        return self._pages.list_blocks(height, limit)
+        return self._ledger.list_blocks(height, limit)
 
     def open_archive(self) -> ChainArchive:
         """Return what the ledgers hold now. **Raises** TransientError, DataError."""
@@ -148,6 +148,20 @@ class LedgerSource:
         if genesis is None:
             raise DataError(f"The ledger at {self.name} knows no genesis; ask another one.")
         return require_usable(genesis, self.name)
+
+    def _fetch(self, height: int) -> SeenBlock:
+        """Return a block, without its body where that cannot be had. **Raises** TransientError, DataError."""
+        missing = "the ledger has lost it"
+        try:
+            block = self._ledger.get_block(height)
+        except DataError as error:
+            block, missing = None, str(error)
+        if block is not None:
+            return SeenBlock(block, self._read_core(block))
+        heads = self._ledger.list_blocks(height, 1)
+        if not heads:
+            raise DataError(f"The ledger at {self.name} has lost block {height}; ask another one.")
+        return SeenBlock(heads[0], None, missing)
 
     def _read_core(self, block: Block) -> CoreState | None:
         """Return a block's core state; None when the ledgers have none that is good, for pages go without."""
