@@ -18,7 +18,7 @@ from flobc.composition.explorer.serving import WebServer
 from flobc.composition.explorer.sources import LedgerSource
 from flobc.errors import DataError
 from flobc.learning.model_digest import compute_model_digest
-from flobc.protocol.chain.block import EMPTY_BODY, Block
+from flobc.protocol.chain.block import Block
 from flobc.protocol.consensus.state import build_initial_state
 from flobc.protocol.encoding import encode
 from flobc.protocol.messages import Fault
@@ -45,13 +45,6 @@ class LyingBlocks(MemoryBlocks):
     def get(self, height: int) -> Block | None:
         if height in self.damaged:
             raise DataError(f"Block {height} is damaged (its body is gone).")
-        return self._tell(height)
-
-    def get_without_body(self, height: int) -> Block | None:
-        block = self._tell(height)
-        return None if block is None else dataclasses.replace(block, body=EMPTY_BODY)
-
-    def _tell(self, height: int) -> Block | None:
         block = super().get(height)
         return self.lies[height](block) if block is not None and height in self.lies else block
 

@@ -48,7 +48,7 @@ class Follower:
         self.on_change: Callable[[Condition], None] = lambda _: None
         self._source, self._index = source, index
         self._examiner = Examiner(source.genesis)
-        self._parent = self._examiner.first_digest
+        self._parent = b""
         self._target: int | None = None
         self._trouble: str | None = None
         self._waiting: list[Entry] = []
@@ -81,42 +81,55 @@ class Follower:
             self._stopping.wait(RETRY_S)
 
     def _fail(self, trouble: str) -> None:
-        self._waiting = []
         if not self._stopping.is_set():
-            self._set_trouble(trouble)
+            if trouble != self._trouble:
+                logger.warning("nothing comes: %s", trouble)
+            self._trouble = trouble
+            self.on_change(self.condition)
 
     def _follow(self) -> None:
-        """Follow until something fails. **Raises** FlobcError."""
+        """Follow until something fails. **Raises** FlobcError; what came before it is entered."""
         self._target = self._source.read_height()
-        self._set_trouble(None)
+        if self._index.height >= self._target:
+            self._trouble = None
+        self.on_change(self.condition)
         first = self._index.height + 1
-        for height, seen in enumerate(self._source.follow(first), first):
-            if self._stopping.is_set():
-                return
-            self._take(height, seen)
+        self._waiting, self._parent = [], self._read_head()
+        try:
+            for height, seen in enumerate(self._source.follow(first), first):
+                if self._stopping.is_set():
+                    return
+                self._take(height, seen)
+        finally:
+            self._enter()
+
+    def _read_head(self) -> bytes:
+        """Return the digest of the newest header in the index; the genesis's where there is none."""
+        row = self._index.select_one("SELECT digest FROM blocks WHERE height = ?", self._index.height)
+        return self._examiner.first_digest if row is None else bytes(row["digest"])
 
     def _take(self, height: int, seen: SeenBlock) -> None:
-        is_new = height > (self._target or 0)
-        parent = self._parent if not self._waiting else compute_header_digest(self._waiting[-1].block.header)
+        target = self._target or 0
+        is_new = height > target
         if seen.missing is not None:
             defect: str | None = f"its body cannot be had: {seen.missing}"
         else:
-            defect = self._examiner.find_link_defect(seen.block, parent, height)
+            defect = self._examiner.find_link_defect(seen.block, self._parent, height)
+        self._parent = compute_header_digest(seen.block.header)
         core = seen.core if defect is None else None  # what nobody certified may be anything
         self._waiting.append(Entry(seen.block, core, defect, time.time() if is_new else None))
         if defect is not None:
             logger.warning("block %d does not hold: %s", height, defect, extra={"height": height})
-        if is_new or height == self._target or len(self._waiting) >= BATCH:
-            self._index.add(self._waiting)
-            self._parent = compute_header_digest(seen.block.header)
-            self._waiting = []
-            if height == self._target:
-                # what was made meanwhile was not seen to come
-                self._target = max(height, self._source.read_height())
-            self.on_change(self.condition)
+        if height >= target or len(self._waiting) >= BATCH:
+            self._enter()
+        if height == target:
+            # what was made meanwhile was not seen to come
+            self._target = max(height, self._source.read_height())
 
-    def _set_trouble(self, trouble: str | None) -> None:
-        if trouble is not None and trouble != self._trouble:
-            logger.warning("nothing comes: %s", trouble)
-        self._trouble = trouble
-        self.on_change(self.condition)
+    def _enter(self) -> None:
+        """Enter what waits into the index, and tell of it."""
+        if self._waiting and not self._stopping.is_set():
+            self._index.add(self._waiting)
+            self._waiting = []
+            self._trouble = None
+            self.on_change(self.condition)

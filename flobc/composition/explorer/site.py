@@ -20,7 +20,7 @@ from flobc.composition.explorer.explorer import Explorer
 from flobc.composition.explorer.pages import Pages
 from flobc.composition.explorer.rendering import HERE
 from flobc.composition.explorer.training import Training
-from flobc.errors import FlobcError, TransientError, UsageError, VerificationError
+from flobc.errors import FlobcError, TransientError, VerificationError
 
 POLL_S = 0.25
 POLICY = (
@@ -110,7 +110,7 @@ def describe_error(error: Exception) -> tuple[int, str]:
         return 503, str(error)
     if isinstance(error, VerificationError):
         return 502, f"What the source serves does not hold: {error}"
-    return (404 if isinstance(error, UsageError) else 502), str(error)
+    return 502, str(error)
 
 
 def _build_events(explorer: Explorer) -> Callable[[Request], Awaitable[Response]]:

@@ -19,6 +19,7 @@ from flobc.composition.explorer.asking import read_height
 from flobc.composition.explorer.charts import Point, Series, draw_chart
 from flobc.composition.explorer.explorer import Explorer
 from flobc.composition.explorer.index import Row
+from flobc.errors import DataError
 from flobc.protocol.params import SCORE_ONE
 from flobc.protocol.trust.weights import WEIGHT_ONE
 
@@ -118,12 +119,14 @@ class Training:
         return Response(data, headers=headers, media_type=MODEL_FILES[kind])
 
     def _read_model(self, height: int, kind: str) -> bytes:
-        """**Raises** UsageError, VerificationError, TransientError. One at a time: models are large."""
+        """**Raises** HTTPException, VerificationError, TransientError. One at a time: models are large."""
         with self._one_model, TemporaryDirectory(prefix="flobc-model-") as folder:
             out = Path(folder) / f"model-{height}.safetensors"
             archive = self._explorer.source.open_archive()
             try:
                 export_model(archive, out, height)
+            except DataError as error:
+                raise HTTPException(404, str(error)) from error
             finally:
                 archive.close()
             return out.with_suffix(f".{kind}").read_bytes()

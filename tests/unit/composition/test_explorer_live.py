@@ -110,17 +110,21 @@ def test_a_block_that_does_not_hold_is_marked_and_the_chain_goes_on(lie: Callabl
         world.shut()
 
 
-def test_a_block_without_its_body_is_marked_and_the_chain_goes_on() -> None:
+def test_a_block_that_the_ledger_has_lost_is_named_and_waited_for() -> None:
     world = ExploredChain()
     world.grow(4)
     world.blocks.damaged.add(2)
     world.open()
     viewer = Viewer(world)
     try:
+        viewer.wait_for(lambda: viewer.explorer.follower.condition.trouble is not None, "trouble")
+        assert "no sound copy of blocks from 2 on" in viewer.get("/").text
+        viewer.wait_for(lambda: '"/blocks/1"' in viewer.get("/").text, "the block before it")
+        world.blocks.damaged.clear()
         viewer.wait_for_height(4)
-        assert "its body cannot be had" in viewer.get("/").text
-        assert "damaged" in viewer.get("/blocks/2", 502).text
-        assert "BROKEN" not in viewer.get("/blocks/3").text
+        viewer.wait_for(lambda: "no sound copy" not in viewer.get("/").text, "recovery")
+        world.blocks.damaged.add(3)
+        assert "damaged" in viewer.get("/blocks/3", 502).text
     finally:
         viewer.close()
         world.shut()

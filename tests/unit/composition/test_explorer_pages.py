@@ -234,6 +234,12 @@ def test_a_model_is_checked_and_sent(viewer: Viewer) -> None:
     assert manifest["model_digest"] == viewer.world.chain.blocks[7].header.model.hex()
 
 
+def test_a_model_that_nobody_holds_any_more_is_said_to_be_gone(viewer: Viewer) -> None:
+    """No ledger has payloads to compute it from."""
+    viewer.world.models.keep_only(frozenset(block.header.model for block in viewer.world.chain.blocks[:10]))
+    assert "cannot be recomputed" in viewer.get("/models/20.safetensors", 404).text
+
+
 def test_two_chains_are_compared_and_nonsense_is_refused(viewer: Viewer) -> None:
     other = viewer.get("/blocks.csv").content
     text = viewer.client.post("/training/compare", content=other).text
