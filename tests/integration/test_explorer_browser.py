@@ -151,14 +151,16 @@ def test_bytes_that_are_not_those_that_were_sealed_are_broken(page: Page, part: 
     expect(page.locator("#checks.bad")).to_contain_text("BROKEN")
 
 
-@pytest.mark.parametrize("field", ["parent", "height", "model", "accuracy"])
+@pytest.mark.parametrize("field", ["parent", "height", "model", "accuracy", "row"])
 def test_a_page_that_shows_something_else_than_the_bytes_is_broken(page: Page, field: str) -> None:
     def forge(route: Route) -> None:
         answer = route.fetch()
-        attribute = f'data-field="{field}">' if field != "accuracy" else 'data-millionths="accuracy">'
+        attribute = {"accuracy": 'data-millionths="accuracy">', "row": '<td class="n">'}.get(
+            field, f'data-field="{field}">'
+        )
         text = answer.text()
         start = text.index(attribute) + len(attribute)
-        route.fulfill(response=answer, body=flip(text, start + (2 if field == "accuracy" else 0)))
+        route.fulfill(response=answer, body=flip(text, start + (2 if field in ("accuracy", "row") else 0)))
 
     page.route("**/blocks/3", forge)
     page.goto("/blocks/3")
@@ -176,6 +178,21 @@ def test_a_proof_that_does_not_hold_is_broken(system: WholeSystem, page: Page) -
         page.goto(list_paths(system)[3])
         expect(page.locator("#checks.bad")).to_contain_text("BROKEN")
         page.unroute("**/updates/*/bytes")
+
+
+@pytest.mark.parametrize(("before", "after"), [(">accepted<", ">low score<"), (" %</dd>", "9 %</dd>")])
+def test_another_outcome_or_weight_than_was_decided_is_broken(
+    system: WholeSystem, page: Page, before: str, after: str
+) -> None:
+    def forge(route: Route) -> None:
+        answer = route.fetch()
+        assert before in answer.text()
+        route.fulfill(response=answer, body=answer.text().replace(before, after))
+
+    used = read_block(system, 3).accepted[0].update.hex()
+    page.route(f"**/updates/{used}", forge)
+    page.goto(f"/updates/{used}")
+    expect(page.locator("#checks.bad")).to_contain_text("this page shows another")
 
 
 def test_the_browser_s_sha_256_is_the_one_of_everybody(page: Page) -> None:

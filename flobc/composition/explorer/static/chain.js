@@ -4,6 +4,16 @@ import { fromHex, join, sha256, toHex } from "./sha256.js";
 
 const CLOSINGS = ["genesis", "complete", "majority", "deadline"];
 
+const REASONS = ["accepted", "low score", "fault", "superseded", "duplicate"];
+const FAULTS = ["none", "bad length", "bad encoding", "non finite", "out of range", "norm mismatch", "norm bound"];
+const WEIGHT_ONE = 2 ** 20;
+
+export const describeOutcome = ({ reason, fault }) => (REASONS[reason] === "fault" ? FAULTS[fault] : REASONS[reason]);
+
+// Numbers on a page are rounded; half of their last digit is what rounding may change.
+export const isMillionths = (shown, value) => Math.abs(Number(shown) - Number(value) / 1e6) <= 0.00005001;
+export const isWeight = (shown, weight) => Math.abs(parseFloat(shown) - (100 * weight) / WEIGHT_ONE) <= 0.05001;
+
 class Reader {
   constructor(data) { this.data = data; this.view = new DataView(data.buffer, data.byteOffset, data.length); this.offset = 0; }
   move(size) {

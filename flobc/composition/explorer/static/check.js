@@ -1,6 +1,9 @@
 // Computes again, in this browser, what a page about a block or an update says, and marks it verified or BROKEN.
 
-import { computeDigest, computeLowerMedian, computeRoot, isIncluded, readDecision, readHeader, readVotes } from "./chain.js";
+import {
+  computeDigest, computeLowerMedian, computeRoot, describeOutcome, isIncluded, isMillionths, isWeight, readDecision,
+  readHeader, readVotes,
+} from "./chain.js";
 
 class Broken extends Error {}
 
@@ -19,9 +22,22 @@ function requireMillionths(values) {
   for (const element of document.querySelectorAll("[data-millionths]")) {
     const value = values[element.dataset.millionths];
     const shown = element.textContent.trim();
-    const same = value === null ? shown === "-" : Math.abs(Number(shown) - Number(value) / 1e6) <= 0.00005001;
+    const same = value === null ? shown === "-" : isMillionths(shown, value);
     require(same, `this page shows another ${element.dataset.millionths} than the bytes hold`);
   }
+}
+
+function requireRows(decisions) {
+  const rows = [...document.querySelectorAll("[data-row]")];
+  require(rows.length === decisions.length, "this page shows another number of updates than the bytes hold");
+  rows.forEach((row, place) => {
+    const decision = decisions[place];
+    const [update, trainer, base, outcome, score, weight, staleness] = [...row.cells].map((cell) => cell.textContent.trim());
+    const same = decision.update.startsWith(update) && decision.trainer.startsWith(trainer) && base === decision.base_height
+      && outcome === describeOutcome(decision) && isMillionths(score, decision.score) && isWeight(weight, decision.weight)
+      && staleness === String(decision.staleness);
+    require(same, `this page shows another update ${update} than the bytes hold`);
+  });
 }
 
 function requireSealed(digest, sealed) {
@@ -40,6 +56,7 @@ function checkBlock(bytes) {
   require(bytes.next_parent === null || bytes.next_parent === digest, "the next block names another parent");
   require(bytes.decisions.length === header.num_decisions, "decisions are missing or too many");
   require(computeRoot(bytes.decisions) === header.decisions_root, "the decisions do not hash to the header's root");
+  requireRows(bytes.decisions.map(readDecision));
   return `the header hashes to ${digest.slice(0, 16)}, which ${bytes.sealed.length} seals name, and ${bytes.decisions.length} decisions to its root`;
 }
 
@@ -58,6 +75,8 @@ function checkUpdate(bytes) {
   const header = readHeader(bytes.header), decision = readDecision(bytes.decision);
   requireShown("decision", decision);
   requireMillionths(decision);
+  require(document.querySelector("[data-outcome]").textContent.trim() === describeOutcome(decision), "this page shows another outcome than the bytes hold");
+  require(isWeight(document.querySelector("[data-weight]").textContent, decision.weight), "this page shows another weight than the bytes hold");
   require(document.querySelector("[data-height]").textContent === header.height, "the proof is of another block");
   requireSealed(computeDigest("Header", bytes.header), bytes.sealed);
   require(bytes.size === header.num_decisions, "the proof is of another tree");
