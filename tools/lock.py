@@ -8,6 +8,7 @@ because `tools/setup.py` needs them one after another, and what the services' im
     lock.txt    everything else, torch's own plain-Python dependencies included
     learner.txt lock.txt without the developer's tools: for the images of trainers and validators, beside torch
     ledger.txt  what `requirements/ledger.in` names and needs: no torch
+    explorer.txt likewise of `requirements/explorer.in`
 
 Usage: python tools/lock.py [--upgrade]
 """
@@ -76,7 +77,8 @@ def main(arguments: list[str]) -> None:
     resolution = resolve(previous, "--upgrade" in arguments)
     texts = split(resolution)
     texts["learner.txt"] = resolve_part(resolution, ROOT / "pyproject.toml")
-    texts["ledger.txt"] = resolve_part(resolution, REQUIREMENTS / "ledger.in")
+    for part in ("ledger", "explorer"):
+        texts[f"{part}.txt"] = resolve_part(resolution, REQUIREMENTS / f"{part}.in")
     for name, text in texts.items():
         (REQUIREMENTS / name).write_text(text)
         print(f"{name}: {sum(line[0] not in '# ' for line in text.splitlines())} packages")

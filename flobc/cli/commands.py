@@ -111,6 +111,7 @@ def add_system(commands: Commands) -> None:
     add_option(up, up, "--ledgers", metavar="N", default="1", help="how many ledgers; 1 unless given")
     about = "how many trainers share a process; 1 unless given"
     add_option(up, up, "--trainers-per-process", metavar="N", default="1", help=about)
+    add_option(up, up, "--no-explorer", action="store_true", help="start no explorer, the chain's web pages")
     down = commands.add("down", lazily("system", "execute_down"), "stop what flobc up started")
     for command in (up, down):
         add_option(command, command, "--dir", metavar="DIR", required=True, help="where the system lives")
@@ -275,7 +276,7 @@ def add_succession(commands: Commands) -> None:
 
 
 def add_looks(commands: Commands) -> None:
-    """Add ``flobc status``, ``flobc watch`` and ``flobc blocks``."""
+    """Add ``flobc status``, ``flobc watch``, ``flobc blocks`` and ``flobc explorer``."""
     status = commands.add("status", lazily("status", "execute_status"), "show what a chain is and how far it is")
     add_place(status)
     add_output_options(status)
@@ -289,7 +290,26 @@ def add_looks(commands: Commands) -> None:
     add_option(blocks, blocks, "--to", metavar="H", dest="to_height", help="last height")
     add_option(blocks, blocks, "--height", metavar="H", help="one block, with every decision")
     add_output_options(blocks)
-    for command in (status, watch, blocks):
+    explorer = commands.add("explorer", lazily("web"), "show a chain and its training as web pages, until Ctrl-C")
+    explorer.epilog = "example: flobc explorer --ledger ledger-0:7100 --genesis chain"
+    add_place(explorer)
+    add_option(
+        explorer, explorer, "--ledger", metavar="ADDRESSES", help="ledgers, HOST:PORT,HOST:PORT, the same as PATH"
+    )
+    add_option(explorer, explorer, "--genesis", metavar="PATH", help="with ledgers: the chain's genesis or directory")
+    add_option(
+        explorer,
+        explorer,
+        "--host",
+        metavar="HOST",
+        default="127.0.0.1",
+        help="where to listen; this machine only unless given",
+    )
+    add_option(
+        explorer, explorer, "--port", metavar="PORT", default="8080", help="8080 unless given; 0 for any free one"
+    )
+    add_output_options(explorer)
+    for command in (status, watch, blocks, explorer):
         add_ledger_access(command)
 
 

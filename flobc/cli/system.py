@@ -9,6 +9,7 @@ from flobc.cli.options import apply_options, find_conflict
 from flobc.cli.output import Talk, print_json
 from flobc.cli.places import expand_path
 from flobc.cli.run import check_settings, complete
+from flobc.cli.web import is_web_installed
 from flobc.composition.local.plan import is_system_directory, list_processes, load_plan
 from flobc.composition.local.system import (
     create_system,
@@ -34,11 +35,15 @@ def execute_up(arguments: Namespace) -> int:
         if root.exists() and not (root / "nodes").exists():
             validate_room(root)
         create_system(root, settings, int(arguments.ledgers))
-    plan = start_system(root, int(arguments.ledgers), talk.say, int(arguments.trainers_per_process))
+    has_explorer = not arguments.no_explorer and is_web_installed()
+    plan = start_system(root, int(arguments.ledgers), talk.say, int(arguments.trainers_per_process), has_explorer)
     if arguments.json:
-        print_json({"directory": str(root), "processes": list_processes(root)})
+        explorer = f"http://{plan.explorer}" if plan.explorer else None
+        print_json({"directory": str(root), "processes": list_processes(root), "explorer": explorer})
     else:
         print(f"The system in {root} runs: Kafka {plan.kafka}, Redis {plan.redis}, ledger {plan.ledgers[0]}.")
+        if plan.explorer:
+            print(f"See it in a browser: http://{plan.explorer}")
         print(f"Look at it with: flobc status {root}   Stop it with: flobc down --dir {root}")
     return 0
 

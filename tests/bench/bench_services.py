@@ -52,7 +52,7 @@ def running_system(root: Path, options: list[str]) -> Iterator[Path]:
     """A system that ``flobc up`` has started; it is stopped and removed in the end."""
     os.environ["FLOBC_LOG_LEVEL"] = "DEBUG"  # the stages are lines of the services' logs
     try:
-        if flobc(["up", "--dir", str(root), *options, "--quiet", "--json"]) != 0:
+        if flobc(["up", "--dir", str(root), *options, "--no-explorer", "--quiet", "--json"]) != 0:
             raise SystemExit("The system did not start; the sentence above says why.")
         yield root
     finally:

@@ -58,7 +58,7 @@ def test_a_replaced_validator_and_the_same_model(tmp_path: Path, capsys: pytest.
     assert len(old_trust.entries) == len(genesis.trainers)
     successor = WholeSystem(out)
     try:
-        assert main(["up", "--dir", str(out), "--quiet"]) == 0
+        assert main(["up", "--dir", str(out), "--no-explorer", "--quiet"]) == 0
         successor.wait_for_blocks(MOVING_BLOCKS)
         assert main(["verify", "--full", str(out), "--parent", str(root / "genesis"), "--json"]) == 0
         found = json.loads(capsys.readouterr().out.splitlines()[-1])

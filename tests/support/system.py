@@ -57,7 +57,21 @@ class WholeSystem:
         return load_plan(self.root)
 
     def up(self) -> None:
-        assert main(["up", "--dir", str(self.root), *self._options, "--ledgers", str(self._ledgers), "--quiet"]) == 0
+        assert (
+            main(
+                [
+                    "up",
+                    "--dir",
+                    str(self.root),
+                    *self._options,
+                    "--ledgers",
+                    str(self._ledgers),
+                    "--no-explorer",
+                    "--quiet",
+                ]
+            )
+            == 0
+        )
 
     def down(self) -> None:
         assert main(["down", "--dir", str(self.root), "--quiet"]) == 0

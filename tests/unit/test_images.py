@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROLES = ("trainer", "validator", "ledger")
+ROLES = ("trainer", "validator", "ledger", "explorer")
 
 
 def read_pins(name: str) -> dict[str, str]:
@@ -17,19 +17,21 @@ def read_pins(name: str) -> dict[str, str]:
     return {block.splitlines()[0]: block for block in blocks}
 
 
-@pytest.mark.parametrize("part", ["learner", "ledger"])
+@pytest.mark.parametrize("part", ["learner", "ledger", "explorer"])
 def test_an_image_s_lock_file_is_a_part_of_the_whole(part: str) -> None:
     whole, pins = read_pins("lock"), read_pins(part)
     assert pins
     assert all(whole[first] == block for first, block in pins.items())
 
 
-def test_a_ledger_s_image_has_no_torch_and_nothing_that_is_not_declared() -> None:
-    names = {first.partition("==")[0] for first in read_pins("ledger")}
+@pytest.mark.parametrize("part", ["ledger", "explorer"])
+def test_an_image_without_torch_has_nothing_that_is_not_declared(part: str) -> None:
+    names = {first.partition("==")[0] for first in read_pins(part)}
     assert names.isdisjoint({"torch", "triton", "scikit-learn", "scipy"})
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = project["dependencies"] + (project["optional-dependencies"]["explorer"] if part == "explorer" else [])
     known = {re.split(r"[<>=\[]", item)[0] for item in declared} | {"hiredis"}
-    asked = {line for line in (ROOT / "requirements" / "ledger.in").read_text().split("\n") if line[:1].isalpha()}
+    asked = {line for line in (ROOT / "requirements" / f"{part}.in").read_text().split("\n") if line[:1].isalpha()}
     assert asked <= known
 
 
@@ -40,7 +42,7 @@ def test_a_dockerfile_keeps_the_rules(role: str) -> None:
     assert re.search(r"(?m)^USER 10001:10001$", text)
     assert f'ENTRYPOINT ["python", "-m", "services.{role}.main"]' in text
     assert "HEALTHCHECK" not in text
-    assert ("torch" in text.replace("No torch", "")) is (role != "ledger")
+    assert ("torch" in text.replace("No torch", "")) is (role in ("trainer", "validator"))
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     for line in re.findall(r"(?m)^COPY (?!--from)(.*) \S+$", text):
         for source in line.split():

@@ -12,7 +12,7 @@ from flobc.composition.local.process import DetachedProcess
 from flobc.errors import DataError
 
 MARKER = "system.json"
-ROLES = ("ledger", "validator", "trainer")
+ROLES = ("ledger", "validator", "trainer", "explorer")
 """In the order of starting; stopping goes the other way."""
 
 
@@ -26,11 +26,13 @@ class Plan:
     validators: tuple[str, ...]
     trainers: int
     trainers_per_process: int = 1
+    explorer: str = ""
 
     def list_nodes(self) -> list[tuple[str, int]]:
         """Return role and index of every process, in the order of starting."""
         processes = -(-self.trainers // self.trainers_per_process)
         counts = {"ledger": len(self.ledgers), "validator": len(self.validators), "trainer": processes}
+        counts["explorer"] = int(bool(self.explorer))
         return [(role, index) for role in ROLES for index in range(counts[role])]
 
 
@@ -53,7 +55,15 @@ def load_plan(root: Path) -> Plan:
         if together < 1:
             raise ValueError(f"trainers_per_process is {together}")
         trainers = int(data["trainers"])
-        return Plan(str(data["kafka"]), str(data["redis"]), trainers=trainers, trainers_per_process=together, **lists)
+        explorer = str(data.get("explorer", ""))
+        return Plan(
+            str(data["kafka"]),
+            str(data["redis"]),
+            trainers=trainers,
+            trainers_per_process=together,
+            explorer=explorer,
+            **lists,
+        )
     except FileNotFoundError as error:
         raise DataError(f"No system was started in {root}; start one with: flobc up --dir {root}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:

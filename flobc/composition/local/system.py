@@ -57,7 +57,9 @@ def _make_key(root: Path, role: str, index: int) -> Identity:
     return load_key_file(path) if path.exists() else create_key_file(path)
 
 
-def start_system(root: Path, ledgers: int, say: Callable[[str], None], trainers_per_process: int = 1) -> Plan:
+def start_system(
+    root: Path, ledgers: int, say: Callable[[str], None], trainers_per_process: int = 1, explorer: bool = False
+) -> Plan:
     """Start what does not run yet, and return when every service is ready; the numbers count for the first start.
 
     **Raises** UsageError when Kafka or Redis cannot be had here; FlobcError naming the service that did not start.
@@ -71,6 +73,8 @@ def start_system(root: Path, ledgers: int, say: Callable[[str], None], trainers_
     plan = old or _draw_plan(kafka, redis, ledgers, settings, trainers_per_process)
     if (kafka, redis) != (plan.kafka, plan.redis):
         plan = dataclasses.replace(plan, kafka=kafka, redis=redis)
+    if explorer and not plan.explorer:
+        plan = dataclasses.replace(plan, explorer=f"{HOST}:{find_free_port(HOST)}")
     save_plan(root, plan)
     say(f"{len(plan.ledgers)} ledgers, {len(plan.validators)} validators, {plan.trainers} trainers ...")
     for role, index in plan.list_nodes():
@@ -123,9 +127,11 @@ def _build_environment(root: Path, settings: RunSettings, plan: Plan, role: str,
     node = root / "nodes" / f"{role}-{index}"
     environment = {"GENESIS": str(root / "genesis"), "DATA": str(node), "KAFKA": plan.kafka}
     validators = ",".join(plan.validators)
-    if role == "ledger":
+    if role == "explorer":
+        environment |= {"LEDGERS": ",".join(plan.ledgers), "LISTEN": plan.explorer}
+    elif role == "ledger":
         environment |= {"REDIS": plan.redis, "VALIDATORS": validators, "LISTEN": plan.ledgers[index]}
-    else:
+    if role in ("validator", "trainer"):
         count = settings.trainers if role == "trainer" else settings.validators
         environment |= {"KEY": str(node / "key"), "INDEX": str(index), "SHARDS": str(count)}
         environment |= {"SHARDING": settings.sharding, "SEED": str(settings.seed)}
@@ -154,3 +160,7 @@ def _wait_until_ready(root: Path, plan: Plan) -> None:
         for index, address in enumerate(addresses):
             process = get_process(root, role, index)
             process.wait_until(functools.partial(is_serving, address), max(1.0, until_s - time.monotonic()))
+    if plan.explorer:
+        host, _, port = plan.explorer.rpartition(":")
+        is_open = functools.partial(is_port_open, host, int(port))
+        get_process(root, "explorer", 0).wait_until(is_open, max(1.0, until_s - time.monotonic()))

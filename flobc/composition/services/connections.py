@@ -8,7 +8,7 @@ from typing import Literal
 from flobc.adapters.grpc import TlsSettings
 from flobc.adapters.kafka import KafkaSettings
 from flobc.adapters.redis import RedisSettings
-from flobc.composition.services.access import DEFAULT_MECHANISM
+from flobc.composition.services.access import DEFAULT_MECHANISM, GrpcAccess
 from flobc.composition.services.settings import LedgerSettings, ServiceSettings
 
 _PROTOCOLS: dict[str, Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]] = {
@@ -48,7 +48,7 @@ def build_redis(settings: LedgerSettings, prefix: str) -> RedisSettings:
     return found if password is None else dataclasses.replace(found, user=settings.redis_user, password=password)
 
 
-def build_tls(settings: ServiceSettings) -> TlsSettings | None:
+def build_tls(settings: GrpcAccess) -> TlsSettings | None:
     """Return the files of mutual TLS over gRPC, or None where it is not asked for."""
     if settings.grpc_ca is None or settings.grpc_certificate is None or settings.grpc_key is None:
         return None

@@ -17,12 +17,12 @@ from pydantic.fields import FieldInfo
 from flobc import __version__
 from flobc.composition.services.access import ACCESS_FIELDS
 from flobc.composition.services.parts import Loop
-from flobc.composition.services.settings import ServiceSettings, load_settings
+from flobc.composition.services.settings import ProgramSettings, load_settings
 from flobc.composition.services.settings_file import FILE_OPTION, FILE_VARIABLE, find_settings_file
 from flobc.errors import FlobcError, UsageError
 from flobc.runtime.memory import keep_freed_memory
 
-S = TypeVar("S", bound=ServiceSettings)
+S = TypeVar("S", bound=ProgramSettings)
 
 EXIT_USAGE = 2
 EXIT_STOPPED = 4
@@ -123,7 +123,7 @@ def set_up_logging(level: str) -> None:
     logger.setLevel(level)
 
 
-def describe_settings(program: str, about: str, kind: type[ServiceSettings]) -> str:
+def describe_settings(program: str, about: str, kind: type[ProgramSettings]) -> str:
     """Return the help text: every variable, its default and what it means."""
     fields = kind.model_fields
     lines = [

@@ -9,27 +9,32 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from flobc.composition.genesis import ShardPlace
-from flobc.composition.services.access import GrpcAccess, KafkaAccess, RedisAccess, validate_access
+from flobc.composition.services.access import File, GrpcAccess, KafkaAccess, RedisAccess, validate_access
 from flobc.composition.services.settings_file import validate_settings_file
 from flobc.errors import UsageError
 
 KEY_INDEX = "{index}"
 """What stands for a trainer's number in FLOBC_KEY of a process with several trainers."""
 
-S = TypeVar("S", bound="ServiceSettings")
+S = TypeVar("S", bound="ProgramSettings")
 
 
-class ServiceSettings(KafkaAccess, GrpcAccess, BaseSettings):
-    """What every service needs."""
+class ProgramSettings(GrpcAccess, BaseSettings):
+    """What every service needs, the explorer included."""
 
     model_config = SettingsConfigDict(env_prefix="FLOBC_", frozen=True, extra="ignore")
 
     genesis: Path = Field(description="file with the chain's block 0, the same for everybody")
-    data: Path = Field(description="directory of this node's own, kept over restarts")
-    kafka: str = Field(description="Kafka's bootstrap address, HOST:PORT")
     listen: str = Field(default="127.0.0.1:0", description="address to serve gRPC on")
     metrics: str = Field(default="", description="address to serve Prometheus metrics on, HOST:PORT; none if empty")
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+
+class ServiceSettings(KafkaAccess, ProgramSettings):
+    """What every service that takes part in a chain needs."""
+
+    data: Path = Field(description="directory of this node's own, kept over restarts")
+    kafka: str = Field(description="Kafka's bootstrap address, HOST:PORT")
 
 
 class LearnerSettings(ServiceSettings):
@@ -106,6 +111,21 @@ class LedgerSettings(RedisAccess, ServiceSettings):
     validators: str = Field(description="gRPC addresses of validators, to fetch models from")
 
 
+class ExplorerSettings(ProgramSettings):
+    """An explorer's settings."""
+
+    ledgers: str = Field(description="gRPC addresses of ledgers, HOST:PORT,HOST:PORT")
+    listen: str = Field(default="127.0.0.1:8080", description="address to serve web pages on")
+    web_certificate: File = Field(default=None, description="PEM file of the certificate for HTTPS; else it is HTTP")
+    web_key: File = Field(default=None, description="PEM file of that certificate's key")
+
+    def get_web_files(self) -> tuple[Path, Path] | None:
+        """Return certificate and key for HTTPS, or None for HTTP. **Raises** UsageError when one is missing."""
+        if (self.web_certificate is None) != (self.web_key is None):
+            raise UsageError("FLOBC_WEB_CERTIFICATE and FLOBC_WEB_KEY go together; give both, or neither.")
+        return None if self.web_certificate is None or self.web_key is None else (self.web_certificate, self.web_key)
+
+
 def split_addresses(text: str) -> tuple[str, ...]:
     """Return the addresses in a comma-separated list."""
     return tuple(item.strip() for item in text.split(",") if item.strip())
@@ -116,7 +136,7 @@ def load_settings(kind: type[S], file: Path | None = None) -> S:
 
     **Raises** UsageError naming the first variable that is wrong, or those that do not go together.
     """
-    known = (TrainerSettings, ValidatorSettings, LedgerSettings, kind)
+    known = (TrainerSettings, ValidatorSettings, LedgerSettings, ExplorerSettings, kind)
     if file is not None:
         validate_settings_file(file, {f"FLOBC_{name.upper()}" for each in known for name in each.model_fields})
     try:

@@ -46,3 +46,17 @@ def test_a_process_is_told_of_its_trainers_and_their_keys(tmp_path: Path) -> Non
     alone = _build_environment(tmp_path, settings, dataclasses.replace(PLAN, trainers_per_process=1), "trainer", 2)
     assert alone["FLOBC_KEY"] == str(tmp_path / "nodes" / "trainer-2" / "key")
     assert "FLOBC_TRAINERS_PER_PROCESS" not in alone
+
+
+def test_a_plan_may_have_an_explorer(tmp_path: Path) -> None:
+    """Plans of before have none."""
+    plan = dataclasses.replace(PLAN, explorer="localhost:8")
+    assert plan.list_nodes()[-1] == ("explorer", 0)
+    assert all(role != "explorer" for role, _ in PLAN.list_nodes())
+    write(tmp_path, explorer="localhost:8")
+    assert load_plan(tmp_path) == plan
+    write(tmp_path, explorer=None)
+    assert load_plan(tmp_path) == PLAN
+    told = _build_environment(tmp_path, RunSettings(trainers=7), plan, "explorer", 0)
+    assert (told["FLOBC_LISTEN"], told["FLOBC_LEDGERS"]) == ("localhost:8", "localhost:3")
+    assert "FLOBC_KEY" not in told

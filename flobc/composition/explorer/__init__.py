@@ -1,0 +1,1 @@
+"""The explorer: a chain as web pages that anyone may read, and nobody need believe."""

@@ -1,0 +1,120 @@
+"""An explorer as a web server: on a thread of its own, as a service or from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import uvicorn
+
+from flobc.composition.explorer.explorer import Explorer
+from flobc.composition.explorer.following import Condition
+from flobc.composition.explorer.site import build_site
+from flobc.composition.explorer.sources import ChainSource, LedgerSource
+from flobc.composition.services.connections import build_tls
+from flobc.composition.services.parts import Loop, load_genesis_file
+from flobc.composition.services.settings import ExplorerSettings, split_addresses
+from flobc.errors import UsageError
+
+STOP_S = 3.0
+"""How long answers under way may take when the server stops."""
+BACKLOG = 2_048
+KEEP_S = 30
+"""How long a quiet connection is kept: people read a page before they ask for the next one."""
+THREADS = 8
+"""Threads that ask the source at once."""
+
+logger = logging.getLogger(__name__)
+
+
+class WebServer:
+    """Serves one explorer from a thread of its own until it is stopped."""
+
+    def __init__(self, explorer: Explorer, files: tuple[Path, Path] | None = None) -> None:
+        self._explorer, self._files = explorer, files
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, address: str) -> str:
+        """Serve on HOST:PORT, follow the chain, and return the pages' address; port 0 is any free one.
+
+        **Raises** UsageError when the address cannot be had or the certificate not be read.
+        """
+        listener = open_listener(address)
+        host, port = address.rpartition(":")[0], listener.getsockname()[1]
+        try:
+            config = uvicorn.Config(
+                build_site(self._explorer),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                lifespan="on",
+                http="h11",
+                ws="none",
+                backlog=BACKLOG,
+                timeout_keep_alive=KEEP_S,
+                timeout_graceful_shutdown=int(STOP_S),
+                ssl_certfile=None if self._files is None else self._files[0],
+                ssl_keyfile=None if self._files is None else self._files[1],
+            )
+            config.load()
+        except (OSError, ValueError) as error:
+            listener.close()
+            raise UsageError(
+                f"FLOBC_WEB_CERTIFICATE or FLOBC_WEB_KEY cannot be used ({error}); correct them."
+            ) from error
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, args=(listener,), name="flobc-web", daemon=True)
+        self._thread.start()
+        self._explorer.start()
+        return f"{'http' if self._files is None else 'https'}://{host or 'localhost'}:{port}"
+
+    def stop(self) -> None:
+        """End streams and answers, and stop following."""
+        self._explorer.hub.close()
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(2 * STOP_S)
+        self._explorer.close()
+
+    def _run(self, listener: socket.socket) -> None:
+        async def serve(server: uvicorn.Server) -> None:
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "flobc-page"))
+            await server.serve([listener])
+
+        if self._server is not None:
+            asyncio.run(serve(self._server))
+
+
+def open_listener(address: str) -> socket.socket:
+    """Return a socket that listens on HOST:PORT. **Raises** UsageError."""
+    host, _, port = address.rpartition(":")
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host.strip("[]"), int(port)), family=family, backlog=BACKLOG)
+    except (OSError, ValueError, OverflowError) as error:
+        raise UsageError(f"Pages cannot be served at {address} ({error}); choose another HOST:PORT.") from error
+
+
+def run_explorer(settings: ExplorerSettings, loop: Loop) -> None:
+    """Be an explorer until the loop is stopped. **Raises** FlobcError when going on makes no sense."""
+    files = settings.get_web_files()
+    genesis = load_genesis_file(settings.genesis)
+    source: ChainSource = LedgerSource(split_addresses(settings.ledgers), build_tls(settings), genesis)
+    explorer = Explorer(source, is_trusted=True)
+
+    def on_condition(condition: Condition) -> None:
+        loop.metrics.set("flobc_height", condition.height)
+        loop.metrics.set("flobc_ready", float(condition.word == "live"))
+
+    explorer.on_condition = on_condition
+    server = WebServer(explorer, files)
+    try:
+        logger.info("serving the explorer on %s", server.start(settings.listen))
+        loop.run()
+    finally:
+        server.stop()
