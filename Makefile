@@ -9,11 +9,11 @@ BIN := $(VENV)/bin
 READY := $(if $(filter .venv,$(VENV)),.venv/.ready)
 LOCKS := requirements/uv.txt requirements/lock.txt requirements/torch.txt
 
-.PHONY: help setup demo run kafka test soak check bench proto lock clean
+.PHONY: help setup demo run kafka test soak e2e-cluster cluster-tools check bench proto lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo "  ARGS=\"...\" is handed to the command of demo, run, kafka, test, soak and bench"
 
 setup: ## make or repair .venv (the other targets do it by themselves)
@@ -38,6 +38,12 @@ test: $(READY) ## all tests, the whole-system ones last: make test ARGS="-m 'not
 
 soak: $(READY) ## hurt a whole system again and again, for about an hour
 	@$(BIN)/python -m pytest -s -n 0 -m soak tests/integration $(ARGS)
+
+e2e-cluster: $(READY) ## releases on the cluster of KUBECONFIG, or on a node started here (docs/images.md)
+	@$(BIN)/python -m pytest -s -n 0 -m cluster tests/cluster $(ARGS)
+
+cluster-tools: $(READY) ## build the programs of that node once, about 20 minutes
+	@PYTHONPATH=. $(BIN)/python -m tests.support.cluster.binaries
 
 check: $(READY) ## style, types, import rule, spelling, sizes, generated code
 	@$(BIN)/ruff check

@@ -1,6 +1,6 @@
 """A real Kubernetes of one node on this machine, from plain programs, for tests; needs root and Debian's packages.
 
-Usage: python -m tests.support.cluster.node up|down|load IMAGE...
+Usage: python -m tests.support.cluster.node up|down|load ARCHIVE...
 
 The packages are etcd-server containerd runc containernetworking-plugins iptables conntrack iproute2 gcc openssl; the
 Kubernetes programs come from ``binaries.py``.
@@ -18,6 +18,7 @@ import tarfile
 import tempfile
 import urllib.request
 from pathlib import Path
+from typing import IO
 
 from flobc.composition.local.process import DetachedProcess
 from tests.support.cluster.binaries import Binaries, find_binaries
@@ -90,9 +91,9 @@ class Node:
         for folder in ("etcd", "kubelet", "volumes"):  # a next node begins empty; its images are already there
             shutil.rmtree(self.root / folder, ignore_errors=True)
 
-    def load(self, archive: Path) -> None:
+    def load(self, archive: IO[bytes] | None) -> None:
         """Make the images of an archive (``docker save``) known to the node."""
-        subprocess.run([*self.containerd, "images", "import", str(archive)], check=True, capture_output=True)
+        subprocess.run([*self.containerd, "images", "import", "-"], stdin=archive, check=True, capture_output=True)
 
     def _kubectl(self) -> list[str]:
         return ["kubectl", "--kubeconfig", str(self.kubeconfig)]
@@ -195,7 +196,8 @@ class Node:
             with tarfile.open(folder / "image.tar", "w") as image:
                 for part in ("manifest.json", "config.json", "layer.tar"):
                     image.add(folder / part, part)
-            self.load(folder / "image.tar")
+            with (folder / "image.tar").open("rb") as archive:
+                self.load(archive)
 
 
 _PAUSE = """\
@@ -228,8 +230,9 @@ def main(arguments: list[str]) -> int:
     elif arguments == ["down"]:
         node.stop()
     elif arguments[:1] == ["load"]:
-        for archive in arguments[1:]:
-            node.load(Path(archive))
+        for name in arguments[1:]:
+            with Path(name).open("rb") as archive:
+                node.load(archive)
     else:
         print(__doc__, file=sys.stderr)
         return 2
