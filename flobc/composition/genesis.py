@@ -105,9 +105,13 @@ def build_genesis(
 
 
 def load_training_shards(task: Task, place: ShardPlace, count: int) -> list[Examples]:
-    """Return the shares of ``count`` trainers, those of ``place`` and the next ones, as an embedded run deals them."""
+    """Return the shares of ``count`` trainers, those of ``place`` and the next ones, as an embedded run deals them.
+
+    After the last share comes the first one again.
+    """
     splits = _load_splits(task, place.data_directory, place.seed)
-    return _deal_training(splits, place.shards, place.sharding, place.seed)[place.index : place.index + count]
+    dealt = _deal_training(splits, place.shards, place.sharding, place.seed)
+    return [dealt[index % place.shards] for index in range(place.index, place.index + count)]
 
 
 def load_validation_shard(task: Task, place: ShardPlace) -> Examples:

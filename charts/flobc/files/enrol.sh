@@ -1,23 +1,43 @@
-# Usage: enrol.sh ROLE. Copies what a node needs to its volume: mounted ConfigMaps and Secrets are links, and a store
-# takes no link for a file.
+# Usage: enrol.sh ROLE. Puts on a node's volume what its service needs: mounted ConfigMaps and Secrets are links, and a
+# store takes no link for a file. A trainer whose key nobody stored makes its own, here, and joins by the invitation.
 set -eu
 role=$1
-data=${DATA:-/data} chain=${CHAIN:-/chain} keys=${KEYS:-/keys}
+data=${DATA:-/data} chain=${CHAIN:-/chain} keys=${KEYS:-/keys} invitation=${INVITATION:-/invitation}
 
 if [ -e "$data/genesis" ] && ! cmp -s "$chain/genesis" "$data/genesis"; then
     echo "The volume of $role-$FLOBC_INDEX belongs to another chain; delete its claim, or restore that chain's genesis." >&2
     exit 1
 fi
-if [ ! -e "$keys/$role-$FLOBC_INDEX" ]; then
-    echo "This chain's genesis enrols no $role-$FLOBC_INDEX; set replicas back to what the first install had." >&2
+if [ "$role" = validator ] && [ ! -e "$keys/validator-$FLOBC_INDEX" ]; then
+    echo "This chain's genesis enrols no validator-$FLOBC_INDEX; set validators.replicas back to what the chain began with." >&2
     exit 1
 fi
+
 umask 077
-cp "$keys/$role-$FLOBC_INDEX" "$data/key.new"
-mv "$data/key.new" "$data/key"
+place() { # FROM TO: whole or not at all
+    cp "$1" "$2.new"
+    mv "$2.new" "$2"
+}
+
+mkdir -p "$data/keys"
+index=$((FLOBC_INDEX * PER_POD))
+last=$((index + PER_POD - 1))
+while [ "$index" -le "$last" ]; do
+    own="$data/keys/$role-$index"
+    if [ -e "$keys/$role-$index" ]; then
+        place "$keys/$role-$index" "$own"
+    elif [ ! -e "$own" ]; then
+        rm -f "$own.new"
+        python -m flobc.cli.main keys new --quiet "$own.new" >/dev/null
+        mv "$own.new" "$own"
+    fi
+    index=$((index + 1))
+done
+if [ -e "$invitation/invitation" ]; then
+    place "$invitation/invitation" "$data/invitation"
+fi
 if [ "$role" = validator ]; then
     mkdir -p "$data/initial"
     cp "$chain"/*.model "$data/initial/"
 fi
-cp "$chain/genesis" "$data/genesis.new"
-mv "$data/genesis.new" "$data/genesis"
+place "$chain/genesis" "$data/genesis"

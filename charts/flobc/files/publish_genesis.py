@@ -1,121 +1,149 @@
 """Make a chain's genesis and keys and store them in Kubernetes, once; arguments are those of ``flobc genesis new``.
 
 Every step may be repeated: keys that are stored already are used again, and the ConfigMap with the genesis, which all
-pods wait for, comes last. Needs nothing but Python's own library and the API's address, token and certificate.
+pods wait for, comes last. The environment names the objects; with OPERATOR_KEY the chain admits by invitation, and an
+invitation is stored too.
 """
 
-import base64
-import json
+from __future__ import annotations
+
 import os
-import ssl
 import subprocess
 import sys
 import tempfile
 import urllib.error
-import urllib.request
 from pathlib import Path
 
-ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+from cluster import Cluster
+
 MAX_OBJECT_BYTES = 1_000_000
-ANSWER_S = 30
 ROLES = ("trainer", "validator")
+OPTIONS = "flobc/options"
+VALIDATORS = "flobc/validators"
 
 
-class Cluster:
-    """The namespace's ConfigMaps and Secrets, by name."""
-
-    def __init__(self, address: str, namespace: str) -> None:
-        self._base = f"{address}/api/v1/namespaces/{namespace}"
-        authority = ACCOUNT / "ca.crt"
-        self._tls = ssl.create_default_context(cafile=str(authority) if authority.exists() else None)
-
-    def get(self, kind: str, name: str) -> dict[str, bytes] | None:
-        """Return an object's entries, or None when there is no such object."""
-        try:
-            found = self._ask(f"{self._base}/{kind}/{name}")
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
-                return None
-            raise
-        entries = found.get("binaryData" if kind == "configmaps" else "data") or {}
-        return {key: base64.b64decode(value) for key, value in entries.items()}
-
-    def create(self, kind: str, name: str, instance: str, entries: dict[str, bytes]) -> None:
-        """Store a new object that nobody can change."""
-        labels = {"app.kubernetes.io/name": "flobc", "app.kubernetes.io/instance": instance}
-        data = {key: base64.b64encode(value).decode() for key, value in entries.items()}
-        body = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap" if kind == "configmaps" else "Secret",
-            "metadata": {"name": name, "labels": labels},
-            "binaryData" if kind == "configmaps" else "data": data,
-            "immutable": True,
-        }
-        self._ask(f"{self._base}/{kind}", json.dumps(body).encode())
-        print(f"stored {kind[:-1]} {name}", flush=True)
-
-    def _ask(self, url: str, body: bytes | None = None) -> dict:
-        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-        token = ACCOUNT / "token"
-        if token.exists():
-            request.add_header("Authorization", f"Bearer {token.read_text().strip()}")
-        with urllib.request.urlopen(request, timeout=ANSWER_S, context=self._tls) as answer:
-            return json.load(answer)
-
-
-def take_keys(root: Path, stored: dict[str, bytes]) -> None:
-    """Lay stored keys where ``flobc genesis new`` looks for them."""
-    for node, key in stored.items():
-        path = root / "nodes" / node / "key"
-        path.parent.mkdir(parents=True)
-        path.touch(0o600)
-        path.write_bytes(key)
-
-
-def collect_keys(root: Path, role: str) -> dict[str, bytes]:
-    """Return the nodes' keys of a role."""
-    return {path.parent.name: path.read_bytes() for path in sorted((root / "nodes").glob(f"{role}-*/key"))}
-
-
-def publish(cluster: Cluster, name: str, instance: str, arguments: list[str]) -> int:
-    """Store what is not there yet and return the exit code."""
-    if cluster.get("configmaps", f"{name}-chain") is not None:
-        print("the chain is there already", flush=True)
-        return 0
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "chain"
-        stored = {role: cluster.get("secrets", f"{name}-{role}-keys") for role in ROLES}
-        for keys in stored.values():
-            take_keys(root, keys or {})
-        command = [sys.executable, "-m", "flobc.cli.main", "genesis", "new", "--quiet", "--dir", str(root), *arguments]
-        code = subprocess.run(command, check=False).returncode
-        if code:
-            return code
-        files = [root / "genesis", *sorted((root / "initial").glob("*.model"))]
-        size = sum(path.stat().st_size for path in files) * 4 // 3
-        if size > MAX_OBJECT_BYTES:
-            print(
-                f"The first model and genesis take {size} bytes, and a ConfigMap holds {MAX_OBJECT_BYTES}; choose "
-                "a smaller model.",
-                file=sys.stderr,
-            )
-            return 2
-        for role in ROLES:
-            if stored[role] is None:
-                cluster.create("secrets", f"{name}-{role}-keys", instance, collect_keys(root, role))
-        cluster.create("configmaps", f"{name}-chain", instance, {path.name: path.read_bytes() for path in files})
-    return 0
+class RefusedError(Exception):
+    """What somebody has to change, in one sentence."""
 
 
 def main() -> int:
-    """Publish to the cluster that the environment names."""
-    address = os.environ.get("KUBERNETES_API", "https://kubernetes.default.svc")
-    cluster = Cluster(address, os.environ["NAMESPACE"])
+    """Publish to the namespace that the environment names."""
+    cluster = Cluster(os.environ["NAMESPACE"])
     try:
-        return publish(cluster, os.environ["NAME"], os.environ["INSTANCE"], sys.argv[1:])
+        publish(cluster, os.environ["CHAIN"], sys.argv[1:])
     except urllib.error.URLError as error:
         print(f"Kubernetes did not take the chain ({error}); this Job tries again.", file=sys.stderr)
         return 1
+    except RefusedError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except subprocess.CalledProcessError as error:
+        return error.returncode  # the command has said why
+    return 0
+
+
+def publish(cluster: Cluster, chain: str, options: list[str]) -> None:
+    """Store what is not there yet."""
+    found = cluster.get("configmaps", chain)
+    if found is not None:
+        require_same(chain, found.annotations.get(OPTIONS), " ".join(options))
+        print("the chain is there already", flush=True)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        root, operator = Path(folder) / "chain", Path(folder) / "operator"
+        stored = {role: take_keys(cluster, root, role) for role in ROLES}
+        invites = "OPERATOR_KEY" in os.environ
+        if invites:
+            options = [*options, "--operator", take_operator(cluster, operator)]
+        run("genesis", "new", "--quiet", "--dir", str(root), *options)
+        files = [root / "genesis", *sorted((root / "initial").glob("*.model"))]
+        require_room(files)
+        for role in ROLES:
+            keep_keys(cluster, root, role, stored[role])
+        if invites:
+            keep_invitation(cluster, root, operator, Path(folder) / "invitation")
+        annotations = {OPTIONS: " ".join(sys.argv[1:]), VALIDATORS: str(len(collect_keys(root, "validator")))}
+        entries = {path.name: path.read_bytes() for path in files}
+        cluster.create("configmaps", chain, os.environ["INSTANCE"], entries, annotations)
+
+
+def run(*arguments: str) -> str:
+    """Run a command of ``flobc`` and return what it printed. **Raises** CalledProcessError."""
+    command = [sys.executable, "-m", "flobc.cli.main", *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def require_same(chain: str, before: str | None, now: str) -> None:
+    """**Raises** RefusedError when the release is to have another chain than the one that is there."""
+    if before is not None and before != now:
+        raise RefusedError(
+            f"The chain in ConfigMap {chain} began with '{before}' and a chain never changes, but the values say "
+            f"'{now}'; set them back, or install another release for another chain."
+        )
+
+
+def require_room(files: list[Path]) -> None:
+    """**Raises** RefusedError when a ConfigMap cannot hold the files."""
+    size = sum(path.stat().st_size for path in files) * 4 // 3
+    if size > MAX_OBJECT_BYTES:
+        raise RefusedError(
+            f"The first model and genesis take {size} bytes, and a ConfigMap holds {MAX_OBJECT_BYTES}; choose a "
+            "smaller model."
+        )
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that nobody else may read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(0o600)
+    path.write_bytes(content)
+
+
+def take_keys(cluster: Cluster, root: Path, role: str) -> dict[str, bytes] | None:
+    """Lay a role's stored keys where ``flobc genesis new`` looks for them; return them, or None where none are."""
+    found = cluster.get("secrets", os.environ[f"{role.upper()}_KEYS"])
+    if found is None:
+        return None
+    for node, key in found.entries.items():
+        write_private(root / "nodes" / node / "key", key)
+    return found.entries
+
+
+def take_operator(cluster: Cluster, path: Path) -> str:
+    """Write the operator's key to ``path``, a new one unless one is stored, and return its public half."""
+    name = os.environ["OPERATOR_KEY"]
+    found = cluster.get("secrets", name)
+    if found is not None:
+        write_private(path, found.entries["operator"])
+        return run("keys", "show", "--quiet", str(path))
+    public = run("keys", "new", "--quiet", str(path))
+    cluster.create("secrets", name, os.environ["INSTANCE"], {"operator": path.read_bytes()})
+    return public
+
+
+def collect_keys(root: Path, role: str) -> dict[str, bytes]:
+    """Return the keys of a role's nodes."""
+    return {path.parent.name: path.read_bytes() for path in sorted((root / "nodes").glob(f"{role}-*/key"))}
+
+
+def keep_keys(cluster: Cluster, root: Path, role: str, stored: dict[str, bytes] | None) -> None:
+    """Store a role's keys. **Raises** RefusedError when the Secret is there and lacks one."""
+    name, keys = os.environ[f"{role.upper()}_KEYS"], collect_keys(root, role)
+    if stored is None:
+        cluster.create("secrets", name, os.environ["INSTANCE"], keys)
+    elif keys.keys() - stored.keys():
+        missing = ", ".join(sorted(keys.keys() - stored.keys()))
+        raise RefusedError(f"The Secret {name} lacks {missing}; add what `flobc keys new` writes under that name.")
+
+
+def keep_invitation(cluster: Cluster, root: Path, operator: Path, path: Path) -> None:
+    """Sign an invitation and store it, unless one is stored."""
+    name = os.environ["INVITATION"]
+    if cluster.get("secrets", name) is not None:
+        return
+    limits = ("--max-joins", os.environ["MAX_JOINS"], "--until-height", os.environ["UNTIL_HEIGHT"])
+    run("invite", "--quiet", "--genesis", str(root), "--key", str(operator), *limits, "--out", str(path))
+    cluster.create("secrets", name, os.environ["INSTANCE"], {"invitation": path.read_bytes()})
 
 
 if __name__ == "__main__":

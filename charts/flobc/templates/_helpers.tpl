@@ -1,6 +1,8 @@
 {{/* The release's name with the chart's, short enough for every suffix. */}}
 {{- define "flobc.name" -}}
-{{- if contains "flobc" .Release.Name -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains "flobc" .Release.Name -}}
 {{- .Release.Name | trunc 40 | trimSuffix "-" -}}
 {{- else -}}
 {{- printf "%s-flobc" (.Release.Name | trunc 34 | trimSuffix "-") -}}
@@ -14,6 +16,7 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .role }}
 {{- end -}}
 
+{{/* Labels of every object. Takes root and role. */}}
 {{- define "flobc.labels" -}}
 {{ include "flobc.selector" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
@@ -28,85 +31,141 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 flobc-{{ .role }}:{{ $image.tag | default .root.Chart.AppVersion }}
 {{- end -}}
 
-{{/* What every pod of ours has in common. */}}
-{{- define "flobc.pod" -}}
-enableServiceLinks: false
-automountServiceAccountToken: false
-securityContext:
-  runAsNonRoot: true
-  runAsUser: {{ .user }}
-  runAsGroup: {{ .user }}
-  fsGroup: {{ .user }}
-  fsGroupChangePolicy: OnRootMismatch
-  seccompProfile: {type: RuntimeDefault}
+{{/* A role's values: what is set for trainer, validator, ledger, kafka or redis. Takes root and role; YAML. */}}
+{{- define "flobc.options" -}}
+{{- $values := .root.Values -}}
+{{- $all := dict "trainer" $values.trainers "validator" $values.validators "ledger" $values.ledgers -}}
+{{- $all = merge $all (dict "kafka" $values.kafka.bundled "redis" $values.redis.bundled) -}}
+{{- get $all .role | default dict | toYaml -}}
 {{- end -}}
 
-{{- define "flobc.container" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities: {drop: [ALL]}
+{{/* How many pods of trainers: replicas, or their part of the ratio, or the default. */}}
+{{- define "flobc.trainers" -}}
+{{- if .Values.nodes -}}
+{{- $parts := splitList ":" .Values.ratio -}}
+{{- div (mul (int .Values.nodes) (index $parts 0 | int)) (add (index $parts 0 | int) (index $parts 1 | int)) -}}
+{{- else if kindIs "invalid" .Values.trainers.replicas -}}6
+{{- else -}}{{ int .Values.trainers.replicas }}
+{{- end -}}
 {{- end -}}
 
-{{/* Addresses of all validators, from their stable names. */}}
+{{/* How many pods of a scaled role the first install starts with. Takes root and role. */}}
+{{- define "flobc.initialReplicas" -}}
+{{- $options := include "flobc.options" . | fromYaml -}}
+{{- if not (kindIs "invalid" $options.initialReplicas) -}}{{ int $options.initialReplicas }}
+{{- else if eq .role "trainer" -}}{{ include "flobc.trainers" .root }}
+{{- else -}}{{ int $options.replicas }}
+{{- end -}}
+{{- end -}}
+
+{{/* How many validators of this release. */}}
 {{- define "flobc.validators" -}}
+{{- if .Values.nodes -}}
+{{- sub (int .Values.nodes) (include "flobc.trainers" . | int) -}}
+{{- else if kindIs "invalid" .Values.validators.replicas -}}4
+{{- else -}}{{ int .Values.validators.replicas }}
+{{- end -}}
+{{- end -}}
+
+{{/* How many validators the whole chain has, other releases' included. */}}
+{{- define "flobc.validatorsOfChain" -}}
+{{- .Values.validators.total | default (add (include "flobc.validators" . | int) (int .Values.validators.firstIndex)) | int -}}
+{{- end -}}
+
+{{/* How many validators may be away: n - quorum(n), quorum(n) = floor(2n/3) + 1. Takes the number. */}}
+{{- define "flobc.spareValidators" -}}
+{{- $quorum := add1 (div (mul 2 (int .)) 3) -}}
+{{- sub (int .) $quorum -}}
+{{- end -}}
+
+{{/* The count of pods of what may be scaled. Takes root, kind, name, count, and keep: whether somebody else scales.
+     Where somebody else does, the count is not the chart's: the Job that runs after the first install sets it, and from
+     then on whoever scales. A count that Helm itself owns, from a time of scaling "helm", is repeated as it is now:
+     left out, the API server would set it to 1. */}}
+{{- define "flobc.replicas" -}}
+{{- if not .keep -}}
+replicas: {{ .count }}
+{{- else -}}
+{{- $live := lookup "apps/v1" .kind .root.Release.Namespace .name -}}
+{{- $owned := false -}}
+{{- range (($live.metadata).managedFields) -}}
+{{- if and (ne (.subresource | default "") "scale") (hasKey (dig "fieldsV1" "f:spec" dict .) "f:replicas") -}}
+{{- $owned = true -}}
+{{- end -}}
+{{- end -}}
+{{- if $owned -}}
+replicas: {{ $live.spec.replicas }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Addresses of all validators: this release's, from their stable names, and other parties'. */}}
+{{- define "flobc.validatorAddresses" -}}
 {{- $name := printf "%s-validator" (include "flobc.name" .) -}}
+{{- $first := int .Values.validators.firstIndex -}}
 {{- $addresses := list -}}
-{{- range until (int .Values.validators.replicas) -}}
-{{- $addresses = append $addresses (printf "%s-%d.%s:7000" $name . $name) -}}
+{{- range until (include "flobc.validators" . | int) -}}
+{{- $addresses = append $addresses (printf "%s-%d.%s.%s.svc:7000" $name (add $first .) $name $.Release.Namespace) -}}
 {{- end -}}
-{{- join "," $addresses -}}
-{{- end -}}
-
-{{/* Settings of every service. */}}
-{{- define "flobc.settings" -}}
-- {name: FLOBC_KAFKA, value: {{ printf "%s-kafka:9092" (include "flobc.name" .) | quote }}}
-- {name: FLOBC_LISTEN, value: "0.0.0.0:7000"}
-- {name: FLOBC_LOG_LEVEL, value: {{ .Values.logLevel | quote }}}
-- {name: OMP_NUM_THREADS, value: "1"}
+{{- concat $addresses .Values.validators.peers | join "," -}}
 {{- end -}}
 
-{{/* Settings of trainers and validators. Takes root and count, the number of shards. */}}
-{{- define "flobc.learnerSettings" -}}
-{{ include "flobc.settings" .root }}
-- {name: FLOBC_GENESIS, value: /data/genesis}
-- {name: FLOBC_DATA, value: /data}
-- {name: FLOBC_KEY, value: /data/key}
-- name: FLOBC_INDEX
-  valueFrom: {fieldRef: {fieldPath: "metadata.labels['apps.kubernetes.io/pod-index']"}}
-- {name: FLOBC_SHARDS, value: {{ .count | quote }}}
-- {name: FLOBC_SHARDING, value: {{ .root.Values.chain.sharding | quote }}}
-- {name: FLOBC_SEED, value: {{ .root.Values.chain.seed | int64 | quote }}}
+{{/* Addresses of the ledgers that trainers ask: this release's and other parties'. */}}
+{{- define "flobc.ledgerAddresses" -}}
+{{- $addresses := list -}}
+{{- if include "flobc.hasLedgers" . -}}
+{{- $addresses = append $addresses (printf "%s-ledger.%s.svc:7000" (include "flobc.name" .) .Release.Namespace) -}}
+{{- end -}}
+{{- concat $addresses .Values.ledgers.external | join "," -}}
 {{- end -}}
 
-{{/* Puts a node's own key and the genesis on its volume, as files: the service never sees another node's key.
-     Takes root and role. */}}
-{{- define "flobc.enrol" -}}
-- name: enrol
-  image: {{ include "flobc.image" . | quote }}
-  imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-  command: [sh, /scripts/enrol.sh, {{ .role }}]
-  env:
-    - name: FLOBC_INDEX
-      valueFrom: {fieldRef: {fieldPath: "metadata.labels['apps.kubernetes.io/pod-index']"}}
-  securityContext: {{- include "flobc.container" . | nindent 4 }}
-  resources:
-    requests: {cpu: 10m, memory: 32Mi}
-    limits: {memory: 64Mi}
-  volumeMounts:
-    - {name: data, mountPath: /data}
-    - {name: chain, mountPath: /chain, readOnly: true}
-    - {name: keys, mountPath: /keys, readOnly: true}
-    - {name: scripts, mountPath: /scripts, readOnly: true}
+{{/* Whether this release has ledgers: "yes" or nothing. */}}
+{{- define "flobc.hasLedgers" -}}
+{{- if gt (int .Values.ledgers.replicas) 0 -}}yes{{- end -}}
 {{- end -}}
 
-{{- define "flobc.learnerVolumes" -}}
-{{- $name := include "flobc.name" .root -}}
-- name: chain
-  configMap: {name: {{ $name }}-chain}
-- name: keys
-  secret: {secretName: {{ $name }}-{{ .role }}-keys, defaultMode: 0440}
-- name: scripts
-  configMap: {name: {{ $name }}-scripts}
-- name: tmp
-  emptyDir: {sizeLimit: 1Gi}
+{{- define "flobc.kafkaAddress" -}}
+{{- if eq .Values.kafka.mode "bundled" -}}
+{{- printf "%s-kafka.%s.svc:9092" (include "flobc.name" .) .Release.Namespace -}}
+{{- else -}}
+{{- .Values.kafka.external.address -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "flobc.redisAddress" -}}
+{{- if eq .Values.redis.mode "bundled" -}}
+{{- printf "%s-redis.%s.svc:6379" (include "flobc.name" .) .Release.Namespace -}}
+{{- else -}}
+{{- printf "%s%s" (ternary "rediss://" "" .Values.redis.external.tls) .Values.redis.external.address -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Names of what the genesis Job makes or is given. */}}
+{{- define "flobc.chainMap" -}}
+{{- if .Values.genesis.create -}}{{ include "flobc.name" . }}-chain{{- else -}}{{ .Values.genesis.existingConfigMap }}{{- end -}}
+{{- end -}}
+
+{{- define "flobc.trainerKeys" -}}
+{{- .Values.trainers.existingKeysSecret | default (printf "%s-trainer-keys" (include "flobc.name" .)) -}}
+{{- end -}}
+
+{{- define "flobc.validatorKeys" -}}
+{{- .Values.validators.existingKeysSecret | default (printf "%s-validator-keys" (include "flobc.name" .)) -}}
+{{- end -}}
+
+{{- define "flobc.operatorKey" -}}
+{{- .Values.genesis.operator.existingSecret | default (printf "%s-operator-key" (include "flobc.name" .)) -}}
+{{- end -}}
+
+{{- define "flobc.invitation" -}}
+{{- .Values.genesis.invitation.existingSecret | default (printf "%s-invitation" (include "flobc.name" .)) -}}
+{{- end -}}
+
+{{/* The options of `flobc genesis new`, as a list; the chain keeps them for life. */}}
+{{- define "flobc.genesisOptions" -}}
+{{- $options := list "--task" .Values.chain.task "--seed" (.Values.chain.seed | int64 | toString) -}}
+{{- $options = concat $options (list "--trainers" (.Values.genesis.founders | toString)) -}}
+{{- $options = concat $options (list "--validators" (include "flobc.validators" .)) -}}
+{{- $options = concat $options (list "--admission" .Values.genesis.admission) .Values.chain.options -}}
+{{- toYaml $options -}}
 {{- end -}}

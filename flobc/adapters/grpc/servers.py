@@ -137,6 +137,8 @@ class ServiceServer:
         status = answer.SERVING if self._serving else answer.NOT_SERVING
         for name in ("", self._service):
             await self._health.set(name, status)
+        # who asks for the health service itself asks whether the process is alive, not whether it is ready
+        await self._health.set(health.SERVICE_NAME, answer.SERVING)
 
     async def _shut_down(self, grace_s: float) -> None:
         await self._health.enter_graceful_shutdown()

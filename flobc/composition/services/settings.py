@@ -57,10 +57,16 @@ class TrainerSettings(LearnerSettings):
     trainers_per_process: int = Field(
         default=1, description="how many trainers this process is: N of them have the shards INDEX*N on", ge=1
     )
+    reuse_shards: bool = Field(default=False, description="deal the first shards again to trainers beyond the last one")
 
     def list_indices(self) -> range:
-        """Return which shards are this process's trainers'. **Raises** UsageError when there are no such shards."""
+        """Return the numbers of this process's trainers, which are their shards' too, counted round if they are reused.
+
+        **Raises** UsageError when there are no such shards.
+        """
         first = self.index * self.trainers_per_process
+        if self.reuse_shards:
+            return range(first, first + self.trainers_per_process)
         if first >= self.shards:
             raise UsageError(
                 f"FLOBC_INDEX {self.index} of processes with {self.trainers_per_process} trainers needs more than "
@@ -70,7 +76,8 @@ class TrainerSettings(LearnerSettings):
 
     def get_place(self) -> ShardPlace:
         """Return which share of the data is the first trainer's. **Raises** UsageError when there is no such share."""
-        return ShardPlace(self.list_indices()[0], self.shards, self.sharding, self.seed, self.data_sets)
+        first = self.list_indices()[0] % self.shards
+        return ShardPlace(first, self.shards, self.sharding, self.seed, self.data_sets)
 
     def get_key_path(self, index: int) -> Path:
         """Return one trainer's key file. **Raises** UsageError when several trainers would share one."""

@@ -187,6 +187,7 @@ class TrainerHost:
         """Do what is owed at the chain's head: training from every old height would come too late and be in the way."""
         if not self.follower.caught_up:
             return
+        self.loop.metrics.set("flobc_ready", 1)
         for service in self._services:
             service.step()
         if self.joint is not None:

@@ -1,150 +1,231 @@
-"""The chart renders, is valid for several Kubernetes versions, and refuses wrong values by name."""
+"""The rules that hold for every object and pod of every values file that is tried."""
 
-from collections.abc import Iterator
-from pathlib import Path
+import itertools
 from typing import Any
 
 import pytest
 
-helm = pytest.importorskip("helm_python", reason="needs helm-python-sdk")
+from tests.support.chart import CHART, EXAMPLES, Item, find, helm, list_names, list_pods, load_values, render_example
+
 validator = pytest.importorskip("kubernetes_validate", reason="needs kubernetes-validate")
-yaml = pytest.importorskip("yaml", reason="needs pyyaml")
 
-CHART = Path(__file__).resolve().parents[3] / "charts" / "flobc"
 VERSIONS = ("1.28", "1.33", "1.37")
-ROLES = ("trainer", "validator", "ledger", "kafka", "redis")
+MONITORING = "monitoring.coreos.com/v1"
+KEEP = {"helm.sh/resource-policy": "keep"}
+
+every_example = pytest.mark.parametrize("example", EXAMPLES)
 
 
-def render(values: dict[str, Any], name: str = "r1") -> list[dict[str, Any]]:
-    with helm.Chart.load(str(CHART)) as chart:
-        texts = chart.render(values, name=name, namespace="prod")
-    return [item for path, text in texts.items() if path.endswith(".yaml") for item in yaml.safe_load_all(text) if item]
+def list_containers(pod: Item) -> list[Item]:
+    return [*pod["containers"], *pod.get("initContainers", [])]
 
 
-def find(items: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
-    return next(item for item in items if (item["kind"], item["metadata"]["name"]) == (kind, name))
-
-
-def list_pods(items: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for item in items:
-        if "template" in item.get("spec", {}):
-            yield item["metadata"]["name"], item["spec"]["template"]["spec"]
-
-
-def get_environment(pod: dict[str, Any]) -> dict[str, Any]:
-    return {entry["name"]: entry.get("value") for entry in pod["containers"][0].get("env", [])}
-
-
-def test_lint_finds_no_error() -> None:
-    assert helm.lint(str(CHART), {}, strict=True, kube_version="v1.33.0")["errors"] == []
+@every_example
+def test_lint_finds_nothing(example: str) -> None:
+    found = helm.lint(str(CHART), load_values(example), strict=True, kube_version="v1.33.0")
+    assert found["errors"] == []
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_object_is_valid(version: str) -> None:
-    items = render({})
-    assert len(items) > 15
-    for item in items:
-        validator.validate(item, version, strict=True)
+    """Equal objects of several files are looked at once; those of operators' own kinds have schemas elsewhere."""
+    seen: list[Item] = []
+    for item in itertools.chain.from_iterable(map(render_example, EXAMPLES)):
+        if item["apiVersion"] != MONITORING and item not in seen:
+            validator.validate(item, version, strict=True)
+            seen.append(item)
+    assert len(seen) > 100
 
 
-def test_every_pod_is_restricted() -> None:
+@every_example
+def test_every_pod_is_restricted(example: str) -> None:
     """The rules of the "restricted" Pod Security standard, and a root file system that nobody writes to."""
-    pods = dict(list_pods(render({})))
-    assert {name.split("-")[2] for name in pods} == {*ROLES, "genesis"}
-    for name, pod in pods.items():
-        assert pod["enableServiceLinks"] is False, name
-        assert pod["automountServiceAccountToken"] is ("genesis" in name), name
+    for name, _, pod in list_pods(render_example(example)):
         assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["runAsUser"] >= 999, name
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
-        for container in pod["containers"] + pod.get("initContainers", []):
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys(), name
+        for volume in pod.get("volumes", []):
+            kinds = {"configMap", "secret", "emptyDir", "persistentVolumeClaim"}
+            assert len(kinds & volume.keys()) == 1, f"{name}: {volume}"
+        for container in list_containers(pod):
             context = container["securityContext"]
             assert context["allowPrivilegeEscalation"] is False, name
             assert context["readOnlyRootFilesystem"] is True, name
             assert context["capabilities"] == {"drop": ["ALL"]}, name
-            assert set(container["resources"]["requests"]) == {"cpu", "memory"}, name
-            assert not container["image"].endswith(":latest"), name
-            assert ":" in container["image"], name
+            assert not any("hostPort" in port for port in container.get("ports", [])), name
 
 
-def test_only_init_containers_see_everybody_s_keys() -> None:
-    for name, pod in list_pods(render({})):
-        secret = {volume["name"] for volume in pod.get("volumes", []) if "secret" in volume}
-        assert len(secret) == (1 if name in ("r1-flobc-trainer", "r1-flobc-validator") else 0)
+@every_example
+def test_every_pod_says_what_it_takes_of_its_machine(example: str) -> None:
+    for name, _, pod in list_pods(render_example(example)):
+        for container in list_containers(pod):
+            resources = container["resources"]
+            assert {"cpu", "memory"} <= resources["requests"].keys(), name
+            assert "memory" in resources["limits"], name
+            image = container["image"].rpartition("/")[2]
+            assert ":" in image, name
+            assert not image.endswith(":latest"), name
+
+
+@every_example
+def test_an_account_s_token_is_mounted_only_where_kubernetes_is_asked(example: str) -> None:
+    items = render_example(example)
+    accounts = list_names(items, "ServiceAccount")
+    for name, labels, pod in list_pods(items):
+        role = labels["app.kubernetes.io/component"]
+        assert pod["enableServiceLinks"] is False, name
+        assert pod["serviceAccountName"] in accounts, name
+        assert pod["automountServiceAccountToken"] is (role in ("genesis", "scale")), name
+    for item in items:
+        if item["kind"] == "ServiceAccount":
+            assert item["automountServiceAccountToken"] is False
+    bound = {subject["name"] for item in items if item["kind"] == "RoleBinding" for subject in item["subjects"]}
+    assert {name.rpartition("-")[2] for name in bound} <= {"genesis", "scale"}
+
+
+@every_example
+def test_every_service_is_probed_and_has_time_to_end(example: str) -> None:
+    for name, labels, pod in list_pods(render_example(example)):
+        role = labels["app.kubernetes.io/component"]
+        if role in ("genesis", "scale", "test"):
+            continue
+        (container,) = pod["containers"]
+        assert {"livenessProbe", "readinessProbe"} <= container.keys(), name
+        assert role == "redis" or "startupProbe" in container, name
+        assert pod["terminationGracePeriodSeconds"] >= 30, name  # the services end within 10 seconds, and 3 before
+
+
+def test_what_serves_grpc_is_probed_by_grpc_unless_it_asks_for_certificates() -> None:
+    for example in ("default", "secured"):
+        for name, labels, pod in list_pods(render_example(example)):
+            if labels["app.kubernetes.io/component"] in ("validator", "ledger"):
+                probes = [pod["containers"][0][f"{kind}Probe"] for kind in ("startup", "liveness", "readiness")]
+                assert all("grpc" in probe for probe in probes) is (example == "default"), name
+
+
+@every_example
+def test_no_service_sees_another_node_s_key(example: str) -> None:
+    for name, labels, pod in list_pods(render_example(example)):
+        keys = {
+            volume["name"]
+            for volume in pod.get("volumes", [])
+            if "secret" in volume and not volume["name"].startswith("secret-")
+        }
+        assert not keys or labels["app.kubernetes.io/component"] in ("trainer", "validator"), name
         for container in pod["containers"]:
-            assert secret.isdisjoint(mount["name"] for mount in container["volumeMounts"])
+            assert keys.isdisjoint(mount["name"] for mount in container.get("volumeMounts", [])), name
 
 
-def test_each_service_is_told_exactly_what_its_settings_ask_for() -> None:
+@every_example
+def test_every_mount_has_its_volume(example: str) -> None:
+    items = render_example(example)
+    claims = {
+        item["metadata"]["name"]: {claim["metadata"]["name"] for claim in item["spec"].get("volumeClaimTemplates", [])}
+        for item in items
+        if item["kind"] == "StatefulSet"
+    }
+    for name, _, pod in list_pods(items):
+        volumes = {volume["name"] for volume in pod.get("volumes", [])} | claims.get(name, set())
+        for container in list_containers(pod):
+            mounts = {mount["name"] for mount in container.get("volumeMounts", [])}
+            assert mounts <= volumes, f"{name}: {mounts - volumes}"
+            variables = [entry["name"] for entry in container.get("env", [])]
+            assert len(variables) == len(set(variables)), name
+
+
+@every_example
+def test_every_config_map_that_is_mounted_is_there_or_was_asked_for(example: str) -> None:
+    items = render_example(example)
+    genesis = load_values(example).get("genesis", {})
+    there = list_names(items, "ConfigMap") | {genesis.get("existingConfigMap"), "r1-flobc-chain", "lab-chain"}
+    for name, _, pod in list_pods(items):
+        for volume in pod.get("volumes", []):
+            assert "configMap" not in volume or volume["configMap"]["name"] in there, f"{name}: {volume}"
+
+
+def matches(selector: dict[str, str], labels: dict[str, str]) -> bool:
+    return selector.items() <= labels.items()
+
+
+@every_example
+def test_every_selector_finds_the_pods_of_one_role(example: str) -> None:
+    items = render_example(example)
+    pods = list(list_pods(items))
+    for item in items:
+        spec = item.get("spec", {})
+        selector = spec.get("selector") if item["kind"] == "Service" else spec.get("selector", {}).get("matchLabels")
+        if item["kind"] in ("Service", "PodDisruptionBudget", "Deployment", "StatefulSet"):
+            assert item["metadata"]["labels"]["app.kubernetes.io/instance"] == "r1"
+            found = {labels["app.kubernetes.io/component"] for _, labels, _ in pods if matches(selector, labels)}
+            assert found == {item["metadata"]["labels"]["app.kubernetes.io/component"]}
+    for name, labels, _ in pods:
+        is_test = labels["app.kubernetes.io/component"] == "test"
+        assert is_test or "helm.sh/chart" not in labels, f"{name} would restart with every version of the chart"
+        assert labels["app.kubernetes.io/name"] == "flobc", name
+
+
+@every_example
+def test_what_outlives_the_release_says_so(example: str) -> None:
+    for item in render_example(example):
+        for claim in item.get("spec", {}).get("volumeClaimTemplates", []):
+            assert claim["metadata"]["annotations"] == KEEP
+            assert claim["metadata"]["labels"]["app.kubernetes.io/instance"] == "r1"
+        if item["kind"] == "StatefulSet":
+            retention = item["spec"]["persistentVolumeClaimRetentionPolicy"]
+            assert retention == {"whenDeleted": "Retain", "whenScaled": "Retain"}
+        hook = item["metadata"].get("annotations", {})
+        if "helm.sh/hook" in hook:
+            assert "hook-succeeded" in hook["helm.sh/hook-delete-policy"], item["metadata"]["name"]
+
+
+@every_example
+def test_equal_pods_go_to_different_nodes(example: str) -> None:
+    for name, labels, pod in list_pods(render_example(example)):
+        if labels["app.kubernetes.io/component"] in ("trainer", "validator", "ledger"):
+            (constraint,) = pod["topologySpreadConstraints"]
+            assert matches(constraint["labelSelector"]["matchLabels"], labels), name
+
+
+@every_example
+def test_each_service_is_told_exactly_what_its_settings_ask_for(example: str) -> None:
     from flobc.composition.services.settings import (  # noqa: PLC0415 - only where the chart is rendered
         LedgerSettings,
         TrainerSettings,
         ValidatorSettings,
     )
 
-    pods = dict(list_pods(render({})))
-    kinds = {"trainer": TrainerSettings, "validator": ValidatorSettings, "ledger": LedgerSettings}
-    for role, kind in kinds.items():
-        given = {name for name in get_environment(pods[f"r1-flobc-{role}"]) if name.startswith("FLOBC_")}
-        known = {f"FLOBC_{name.upper()}": field.is_required() for name, field in kind.model_fields.items()}
-        assert given <= set(known), role
-        assert {name for name, required in known.items() if required} <= given, role
+    kinds: dict[str, Any] = {"trainer": TrainerSettings, "validator": ValidatorSettings, "ledger": LedgerSettings}
+    for name, labels, pod in list_pods(render_example(example)):
+        kind = kinds.get(labels["app.kubernetes.io/component"])
+        if kind is not None:
+            entries = [entry["name"] for entry in pod["containers"][0]["env"]]
+            given = {entry for entry in entries if entry.startswith("FLOBC_")}
+            known = {f"FLOBC_{field.upper()}": about.is_required() for field, about in kind.model_fields.items()}
+            assert given <= known.keys(), name
+            assert {field for field, required in known.items() if required} <= given, name
 
 
-def test_counts_reach_genesis_shards_and_addresses_alike() -> None:
-    items = render({"trainers": {"replicas": 7}, "validators": {"replicas": 3}})
-    pods = dict(list_pods(items))
-    arguments = pods["r1-flobc-genesis-1"]["containers"][0]["args"]
-    assert arguments[arguments.index("--trainers") + 1] == "7"
-    assert arguments[arguments.index("--validators") + 1] == "3"
-    for role, count in (("trainer", 7), ("validator", 3)):
-        assert find(items, "StatefulSet", f"r1-flobc-{role}")["spec"]["replicas"] == count
-        assert get_environment(pods[f"r1-flobc-{role}"])["FLOBC_SHARDS"] == str(count)
-    addresses = get_environment(pods["r1-flobc-ledger"])["FLOBC_VALIDATORS"].split(",")
-    assert addresses == [f"r1-flobc-validator-{index}.r1-flobc-validator:7000" for index in range(3)]
+@every_example
+def test_a_budget_leaves_a_quorum(example: str) -> None:
+    """quorum(n) = floor(2n/3) + 1; below 4 validators there is no budget, for it would stop a drain for ever."""
+    items = render_example(example)
+    values = load_values(example)
+    budgets = {item["metadata"]["name"]: item["spec"] for item in items if item["kind"] == "PodDisruptionBudget"}
+    total = values.get("validators", {}).get("total") or {"ratio": 3}.get(example, 4)
+    name = next((name for name in list_names(items, "StatefulSet") if name.endswith("-validator")), "")
+    if total < 4:
+        assert name not in budgets
+    else:
+        assert total - budgets[name]["maxUnavailable"] >= 2 * total // 3 + 1
+    ledger = name.replace("-validator", "-ledger")
+    more_than_one = values.get("ledgers", {}).get("replicas", 1) > 1 or "autoscaling" in values.get("ledgers", {})
+    assert (ledger in budgets) is more_than_one
 
 
-def test_a_large_seed_is_written_out() -> None:
-    pods = dict(list_pods(render({"chain": {"seed": 12_345_678}})))
-    assert get_environment(pods["r1-flobc-trainer"])["FLOBC_SEED"] == "12345678"
-    assert "12345678" in pods["r1-flobc-genesis-1"]["containers"][0]["args"]
-
-
-def test_the_genesis_job_s_options_are_those_of_the_command() -> None:
-    from flobc.cli.commands import build_parser  # noqa: PLC0415
-    from flobc.cli.options import read_options  # noqa: PLC0415
-    from flobc.cli.parser import parse  # noqa: PLC0415
-
-    pods = dict(list_pods(render({"chain": {"options": ["--sync", "ssp"]}})))
-    arguments = pods["r1-flobc-genesis-1"]["containers"][0]["args"]
-    given = read_options(vars(parse(build_parser(), ["genesis", "new", "--dir", "chain", *arguments])))
-    assert {option.name for option, _ in given.values} == {
-        "task", "seed", "sharding", "trainers", "validators", "sync",
-    }  # fmt: skip
-
-
-def test_two_releases_share_no_name() -> None:
-    first, second = ({(item["kind"], item["metadata"]["name"]) for item in render({}, name)} for name in ("a", "b"))
-    assert first.isdisjoint(second)
-
-
-@pytest.mark.parametrize(
-    ("values", "key"),
-    [
-        ({"trainer": {"replicas": 3}}, "trainer"),
-        ({"trainers": {"replicas": 0}}, "trainers/replicas"),
-        ({"trainers": {"replicas": "3"}}, "trainers/replicas"),
-        ({"validators": {"replicas": 4, "size": 1}}, "size"),
-        ({"validators": {"storage": "2 gigabytes"}}, "validators/storage"),
-        ({"chain": {"seed": -1}}, "chain/seed"),
-        ({"chain": {"options": "--sync ssp"}}, "chain/options"),
-        ({"logLevel": "chatty"}, "logLevel"),
-        ({"image": {"pullPolicy": "Sometimes"}}, "image/pullPolicy"),
-        ({"kafka": {"image": {"name": "kafka"}}}, "kafka/image"),
-        ({"kafka": {"heap": "a lot"}}, "kafka/heap"),
-        ({"redis": {"resources": {"limits": {"memory": "much"}}}}, "redis/resources/limits/memory"),
-    ],
-)
-def test_invalid_values_are_refused_by_name(values: dict[str, Any], key: str) -> None:
-    with pytest.raises(helm.HelmError) as refused:
-        render(values)
-    assert key in str(refused.value)
+def test_the_default_is_the_whole_federation() -> None:
+    items = render_example("default")
+    assert find(items, "StatefulSet", "r1-flobc-validator")["spec"]["replicas"] == 4
+    assert find(items, "StatefulSet", "r1-flobc-trainer")["spec"]["replicas"] == 6
+    assert find(items, "Deployment", "r1-flobc-ledger")["spec"]["replicas"] == 1
+    assert {"r1-flobc-kafka", "r1-flobc-redis"} <= list_names(items, "StatefulSet")

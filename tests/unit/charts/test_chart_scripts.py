@@ -1,6 +1,7 @@
-"""What the chart's pods run before the services: the genesis Job's program and the script that enrols a node."""
+"""What the chart's pods run beside the services: the programs of its Jobs and the script that enrols a node."""
 
 import base64
+import contextlib
 import json
 import os
 import subprocess
@@ -14,12 +15,22 @@ from typing import Any
 import pytest
 
 from flobc.adapters.filesystem import FileModels
-from flobc.adapters.filesystem.keys import load_key_file
+from flobc.adapters.filesystem.keys import create_key_file, load_key_file
+from flobc.composition.organisations.invitations import find_join
 from flobc.composition.services.parts import load_genesis_file
+from flobc.protocol.params import Genesis
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPTS = ROOT / "charts" / "flobc" / "files"
-ARGUMENTS = ["--task", "synthetic", "--trainers", "2", "--validators", "4"]
+ARGUMENTS = ["--task", "synthetic", "--trainers", "1", "--validators", "4", "--admission", "invite"]
+NAMES = {
+    "CHAIN": "r1-flobc-chain",
+    "TRAINER_KEYS": "r1-flobc-trainer-keys",
+    "VALIDATOR_KEYS": "r1-flobc-validator-keys",
+    "OPERATOR_KEY": "r1-flobc-operator-key",
+    "INVITATION": "r1-flobc-invitation",
+}
+LIMITS = {"MAX_JOINS": "20", "UNTIL_HEIGHT": "1000"}
 
 
 class Api:
@@ -28,6 +39,9 @@ class Api:
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
         self.refuses: set[str] = set()
+        self.patches: dict[str, tuple[str | None, dict[str, Any]]] = {}
+        self.half: dict[str, dict[str, Any]] = {}
+        self.said = ""
         api = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -43,6 +57,11 @@ class Api:
                 else:
                     api.objects[path] = item
                     self._answer(201, item)
+
+            def do_PATCH(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                api.patches[self.path.partition("?")[0]] = (self.headers["Content-Type"], body)
+                self._answer(200, {})
 
             def _answer(self, code: int, body: dict[str, Any]) -> None:
                 data = json.dumps(body).encode()
@@ -63,29 +82,61 @@ class Api:
         return {key: base64.b64decode(value) for key, value in data.items()}
 
 
-@pytest.fixture
-def api() -> Iterator[Api]:
+@contextlib.contextmanager
+def serve_api() -> Iterator[Api]:
     served = Api()
     yield served
     served.server.shutdown()
     served.server.server_close()
 
 
-def publish(api: Api, *arguments: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def api() -> Iterator[Api]:
+    with serve_api() as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def published() -> Iterator[Api]:
+    """An API to which a Job published a chain, which broke off before the end, and then another Job."""
+    with serve_api() as served:
+        served.refuses = {NAMES["CHAIN"]}
+        broken = publish(served)
+        assert broken.returncode == 1
+        assert "tries again" in broken.stderr
+        served.half = dict(served.objects)
+        served.refuses = set()
+        done = publish(served)
+        assert done.returncode == 0, done.stderr
+        served.said = "".join((broken.stdout, broken.stderr, done.stdout, done.stderr))
+        yield served
+
+
+def run_script(api: Api, script: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {
         "KUBERNETES_API": f"http://127.0.0.1:{api.server.server_port}",
-        "NAME": "r1-flobc",
         "NAMESPACE": "prod",
         "INSTANCE": "r1",
         "PYTHONPATH": str(ROOT),
+        **variables,
     }
-    command = [sys.executable, str(SCRIPTS / "publish_genesis.py"), *(arguments or ARGUMENTS)]
+    command = [sys.executable, str(SCRIPTS / script), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-def enrol(folder: Path, role: str, index: int) -> subprocess.CompletedProcess[str]:
-    places = {name.upper(): str(folder / name) for name in ("data", "chain", "keys")}
-    environment = {"PATH": os.environ["PATH"], "FLOBC_INDEX": str(index), **places}
+def publish(api: Api, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return run_script(api, "publish_genesis.py", *(arguments or ARGUMENTS), **(NAMES | LIMITS | variables))
+
+
+def enrol(folder: Path, role: str, index: int, per_pod: int = 1) -> subprocess.CompletedProcess[str]:
+    places = {name.upper(): str(folder / name) for name in ("data", "chain", "keys", "invitation")}
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "FLOBC_INDEX": str(index),
+        "PER_POD": str(per_pod),
+        **places,
+    }
     command = ["sh", str(SCRIPTS / "enrol.sh"), role]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
@@ -98,53 +149,121 @@ def mount(folder: Path, entries: dict[str, bytes]) -> None:
         (folder / name).symlink_to(Path("..data") / name)
 
 
-def test_a_job_that_broke_off_goes_on_with_the_same_keys_and_a_node_can_enrol(api: Api, tmp_path: Path) -> None:
-    api.refuses = {"r1-flobc-chain"}
-    broken = publish(api)
-    assert broken.returncode == 1
-    assert "tries again" in broken.stderr
-    keys = api.get_entries("secrets", "r1-flobc-validator-keys")
-    assert sorted(keys) == [f"validator-{index}" for index in range(4)]
+def test_a_job_that_broke_off_goes_on_with_the_same_keys(published: Api) -> None:
+    secrets = {kind: published.get_entries("secrets", NAMES[kind]) for kind in NAMES if kind != "CHAIN"}
+    assert sorted(secrets["VALIDATOR_KEYS"]) == [f"validator-{index}" for index in range(4)]
+    assert sorted(secrets["TRAINER_KEYS"]) == ["trainer-0"]
+    assert len(published.half) == len(NAMES) - 1
+    assert {path: published.objects[path] for path in published.half} == published.half
 
-    api.refuses = set()
-    done = publish(api)
-    assert done.returncode == 0, done.stderr
-    assert api.get_entries("secrets", "r1-flobc-validator-keys") == keys
-    secret = keys["validator-2"].decode().strip().rpartition(":")[2]
-    assert secret not in broken.stdout + broken.stderr + done.stdout + done.stderr
-    assert all(item["immutable"] for item in api.objects.values())
 
-    before = dict(api.objects)
-    assert publish(api).returncode == 0
-    assert api.objects == before
+def test_what_is_stored_is_kept_and_never_said(published: Api) -> None:
+    assert all(item["immutable"] for item in published.objects.values())
+    kept = [item["metadata"]["annotations"]["helm.sh/resource-policy"] for item in published.objects.values()]
+    assert kept == ["keep"] * len(NAMES)
+    for kind in ("VALIDATOR_KEYS", "TRAINER_KEYS", "OPERATOR_KEY"):
+        for key in published.get_entries("secrets", NAMES[kind]).values():
+            assert key.decode().strip().rpartition(":")[2] not in published.said
 
-    chain = api.get_entries("configmaps", "r1-flobc-chain")
-    mount(tmp_path / "chain", chain)
-    mount(tmp_path / "keys", keys)
-    (tmp_path / "data").mkdir()
-    for _ in range(2):  # a restart does it again
-        enrolled = enrol(tmp_path, "validator", 2)
+
+def test_a_chain_that_is_there_is_left_as_it_is(published: Api) -> None:
+    before = dict(published.objects)
+    assert publish(published).returncode == 0
+    other = publish(published, *ARGUMENTS, "--sync", "ssp")
+    assert other.returncode == 2
+    assert "a chain never changes" in other.stderr
+    assert published.objects == before
+
+
+def test_every_node_can_enrol(published: Api, tmp_path: Path) -> None:
+    """Validators and the founder with the stored keys; a trainer beyond it with its own, by invitation."""
+    mount(tmp_path / "chain", published.get_entries("configmaps", NAMES["CHAIN"]))
+    mount(tmp_path / "invitation", published.get_entries("secrets", NAMES["INVITATION"]))
+    for role, index in (("validator", 2), ("trainer", 0), ("trainer", 7)):
+        place = tmp_path / f"{role}-{index}"
+        (place / "data").mkdir(parents=True)
+        (place / "chain").symlink_to(tmp_path / "chain")
+        (place / "invitation").symlink_to(tmp_path / "invitation")
+        mount(place / "keys", published.get_entries("secrets", NAMES[f"{role.upper()}_KEYS"]))
+        enrolled = enrol(place, role, index)
         assert enrolled.returncode == 0, enrolled.stderr
-    genesis = load_genesis_file(tmp_path / "data" / "genesis")
-    assert load_key_file(tmp_path / "data" / "key").public_key in genesis.validators
-    assert FileModels(tmp_path / "data" / "initial").get(genesis.initial_model) is not None
-    assert (tmp_path / "data" / "key").stat().st_mode & 0o077 == 0
+        before = (place / "data" / "keys" / f"{role}-{index}").read_bytes()
+        assert enrol(place, role, index).returncode == 0, "a restart does it again"
+        assert (place / "data" / "keys" / f"{role}-{index}").read_bytes() == before
+
+        data = place / "data"
+        genesis = load_genesis_file(data / "genesis")
+        identity = load_key_file(data / "keys" / f"{role}-{index}")
+        assert (data / "keys" / f"{role}-{index}").stat().st_mode & 0o077 == 0
+        if role == "validator":
+            assert identity.public_key in genesis.validators
+            assert FileModels(data / "initial").get(genesis.initial_model) is not None
+        else:
+            assert (find_join(genesis, identity, data / "invitation") is None) is (index == 0)
 
 
-def test_invalid_options_store_nothing(api: Api) -> None:
+def test_a_pod_of_several_trainers_has_a_key_for_each(tmp_path: Path) -> None:
+    mount(tmp_path / "chain", {"genesis": b"a chain"})
+    mount(tmp_path / "keys", {"trainer-6": b"a founder"})
+    (tmp_path / "data").mkdir()
+    enrolled = enrol(tmp_path, "trainer", 2, per_pod=3)
+    assert enrolled.returncode == 0, enrolled.stderr
+    keys = {path.name: path.read_bytes() for path in (tmp_path / "data" / "keys").iterdir()}
+    assert sorted(keys) == ["trainer-6", "trainer-7", "trainer-8"]
+    assert keys["trainer-6"] == b"a founder"
+    assert keys["trainer-7"] != keys["trainer-8"]
+
+
+def test_keys_that_somebody_brings_are_the_chain_s(api: Api, tmp_path: Path) -> None:
+    keys = {}
+    for index in range(4):
+        create_key_file(tmp_path / str(index))
+        keys[f"validator-{index}"] = (tmp_path / str(index)).read_bytes()
+    store(api, "secrets", "committee", dict(list(keys.items())[:3]))
+    lacking = publish(api, VALIDATOR_KEYS="committee")
+    assert lacking.returncode == 2
+    assert "committee lacks validator-3" in lacking.stderr
+    store(api, "secrets", "committee", keys)
+    done = publish(api, VALIDATOR_KEYS="committee")
+    assert done.returncode == 0, done.stderr
+    genesis = load_chain(api, tmp_path)
+    assert {load_key_file(tmp_path / str(index)).public_key for index in range(4)} == set(genesis.validators)
+
+
+def store(api: Api, kind: str, name: str, entries: dict[str, bytes]) -> None:
+    data = {key: base64.b64encode(value).decode() for key, value in entries.items()}
+    api.objects[f"/api/v1/namespaces/prod/{kind}/{name}"] = {"metadata": {"name": name}, "data": data}
+
+
+def load_chain(api: Api, folder: Path) -> Genesis:
+    (folder / "genesis").write_bytes(api.get_entries("configmaps", NAMES["CHAIN"])["genesis"])
+    return load_genesis_file(folder / "genesis")
+
+
+def test_the_first_scale_is_set_for_each_that_is_named(api: Api) -> None:
+    done = run_script(api, "set_scale.py", "statefulsets/r1-flobc-trainer=3", "deployments/r1-flobc-ledger=0")
+    assert done.returncode == 0, done.stderr
+    kind = "application/merge-patch+json"
+    assert api.patches == {
+        "/apis/apps/v1/namespaces/prod/statefulsets/r1-flobc-trainer/scale": (kind, {"spec": {"replicas": 3}}),
+        "/apis/apps/v1/namespaces/prod/deployments/r1-flobc-ledger/scale": (kind, {"spec": {"replicas": 0}}),
+    }
+
+
+def test_invalid_options_store_no_chain(api: Api) -> None:
     refused = publish(api, *ARGUMENTS, "--sync", "sometimes")
     assert refused.returncode == 2
     assert "--sync" in refused.stderr
-    assert api.objects == {}
+    assert not any("chain" in path for path in api.objects)
 
 
-def test_invalid_a_node_that_genesis_does_not_know_is_told_so(tmp_path: Path) -> None:
+def test_invalid_a_validator_that_genesis_does_not_know_is_told_so(tmp_path: Path) -> None:
     mount(tmp_path / "chain", {"genesis": b"a chain"})
-    mount(tmp_path / "keys", {"trainer-0": b"a key"})
+    mount(tmp_path / "keys", {"validator-0": b"a key"})
     (tmp_path / "data").mkdir()
-    refused = enrol(tmp_path, "trainer", 6)
+    refused = enrol(tmp_path, "validator", 6)
     assert refused.returncode == 1
-    assert "enrols no trainer-6" in refused.stderr
+    assert "enrols no validator-6" in refused.stderr
     assert list((tmp_path / "data").iterdir()) == []
 
 

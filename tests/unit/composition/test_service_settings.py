@@ -304,3 +304,16 @@ def test_recent_models_are_few() -> None:
     assert held == list(range(2, len(vectors)))
     models.keep_only(frozenset([digest(held[-1])]))
     assert [number for number in held if models.get(digest(number)) is not None] == held[-1:]
+
+
+def test_trainers_beyond_the_last_shard_may_have_the_first_ones_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each keeps its own number, so it has its own key and trains differently from whom it shares a shard with."""
+    monkeypatch.setenv("FLOBC_SHARDS", "5")
+    monkeypatch.setenv("FLOBC_TRAINERS_PER_PROCESS", "2")
+    monkeypatch.setenv("FLOBC_INDEX", "6")
+    with pytest.raises(UsageError):
+        load_settings(TrainerSettings).list_indices()
+    monkeypatch.setenv("FLOBC_REUSE_SHARDS", "true")
+    settings = load_settings(TrainerSettings)
+    assert list(settings.list_indices()) == [12, 13]
+    assert settings.get_place().index == 2
