@@ -5,11 +5,14 @@ VENV ?= .venv
 PYTHON ?= python3
 WORKERS ?= 2
 ARGS ?=
+TAG ?= 0.1.0
+TRAINERS ?= 6
+PLAN ?= examples/load/ratio.yaml
 BIN := $(VENV)/bin
 READY := $(if $(filter .venv,$(VENV)),.venv/.ready)
 LOCKS := requirements/uv.txt requirements/lock.txt requirements/torch.txt
 
-.PHONY: help setup demo run kafka test soak e2e-cluster cluster-tools check bench proto lock clean
+.PHONY: help setup demo run kafka test soak e2e-cluster cluster-tools check bench proto charts images kind-up up scale load down lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -61,6 +64,30 @@ bench: $(READY) ## our figures beside a peer's, measured in one run
 
 proto: $(READY) ## generate the gRPC code from proto/
 	@$(BIN)/python tools/generate_proto.py
+
+charts: $(READY) ## what is made from charts/: its descriptions, golden renders, k8s/rendered
+	@$(BIN)/python tools/chart_docs.py
+	@$(BIN)/python tools/chart_renders.py
+
+images: ## the services' images, in the Docker engine here: make images TAG=0.1.0
+	@for role in ledger validator trainer; do docker build -f services/$$role/Dockerfile -t flobc-$$role:$(TAG) $(ARGS) . || exit 1; done
+
+kind-up: ## a Kubernetes cluster of Docker containers, with the images in it
+	@kind get clusters | grep -qx flobc || kind create cluster --name flobc --config k8s/kind.yaml
+	@kind load docker-image --name flobc flobc-ledger:$(TAG) flobc-validator:$(TAG) flobc-trainer:$(TAG)
+
+up: ## install or upgrade the chart in the cluster that kubectl speaks to: make up ARGS="--set trainers.replicas=7"
+	@kubectl apply -f k8s/namespace.yaml
+	@helm upgrade --install flobc charts/flobc -n flobc -f k8s/values-kind.yaml --set scaling=external --set image.tag=$(TAG) $(ARGS)
+
+scale: $(READY) ## another number of trainers there: make scale TRAINERS=6
+	@$(BIN)/flobc scale --trainers $(TRAINERS) -n flobc --release flobc $(ARGS)
+
+load: $(READY) ## measure it by a plan: make load PLAN=examples/load/ratio.yaml
+	@$(BIN)/flobc load $(PLAN) -n flobc --release flobc $(ARGS)
+
+down: ## uninstall it; keys, chain and volumes stay
+	@helm uninstall flobc -n flobc
 
 lock: $(READY) ## resolve the dependencies anew: make lock ARGS="--upgrade"
 	@PATH="$(BIN):$$PATH" $(BIN)/python tools/lock.py $(ARGS)

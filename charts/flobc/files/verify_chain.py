@@ -1,6 +1,7 @@
-"""Verify, from the genesis on, the chain that ledgers serve: arguments are their addresses and options of the command."""
+"""Verify, from the genesis on, the chain that ledgers serve: arguments are addresses and options of the command."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ POLL_S = 2
 
 def main() -> int:
     """Wait for the first block, then return the exit code of the verification."""
-    chain = get_chain_id(load_genesis_file(Path("/chain/genesis"))).hex()
+    chain = get_chain_id(load_genesis_file(Path(os.environ.get("GENESIS", "/chain/genesis")))).hex()
     command = [sys.executable, "-m", "flobc.cli.main"]
     until_s = time.monotonic() + WAIT_S
     while True:

@@ -42,8 +42,8 @@ flobc-{{ .role }}:{{ $image.tag | default .root.Chart.AppVersion }}
 {{/* How many pods of trainers: replicas, or their part of the ratio, or the default. */}}
 {{- define "flobc.trainers" -}}
 {{- if .Values.nodes -}}
-{{- $parts := splitList ":" .Values.ratio -}}
-{{- div (mul (int .Values.nodes) (index $parts 0 | int)) (add (index $parts 0 | int) (index $parts 1 | int)) -}}
+{{- $parts := splitList ":" (.Values.ratio | default "0:1") -}}
+{{- div (mul (int .Values.nodes) (index $parts 0 | int)) (max 1 (add (index $parts 0 | int) (index $parts 1 | int))) -}}
 {{- else if kindIs "invalid" .Values.trainers.replicas -}}6
 {{- else -}}{{ int .Values.trainers.replicas }}
 {{- end -}}

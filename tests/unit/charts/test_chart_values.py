@@ -1,0 +1,237 @@
+"""What values do, which are refused, and that each of them is used, described and shown."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.chart import (
+    CHART,
+    EXAMPLES,
+    ROOT,
+    Item,
+    find,
+    get_environment,
+    get_pod,
+    list_names,
+    load_values,
+    refuse,
+    render,
+    render_example,
+    render_files,
+    yaml,
+)
+
+HERE = Path(__file__).resolve().parent
+WRONG: list[Item] = yaml.safe_load((HERE / "wrong-values.yaml").read_text())
+OPEN = {"affinity", "nodeSelector", "podLabels", "podAnnotations", "annotations", "labels", "tolerations", "peers"}
+"""What is handed on to Kubernetes, which knows by itself what may be in it."""
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong["names"])
+def test_invalid_values_are_refused_by_name(wrong: Item) -> None:
+    assert wrong["names"] in refuse(wrong["values"])
+
+
+def test_there_are_many_wrong_values_and_what_cannot_work_says_what_to_do() -> None:
+    assert len(WRONG) >= 40
+    for wrong in WRONG:
+        if not wrong["names"].startswith("/") and "." in wrong["names"]:
+            assert ";" in refuse(wrong["values"]), wrong["names"]
+
+
+def count(items: list[Item], role: str, kind: str = "StatefulSet") -> int:
+    replicas: int = find(items, kind, f"r1-flobc-{role}")["spec"]["replicas"]
+    return replicas
+
+
+def test_counts_reach_genesis_shards_and_addresses_alike() -> None:
+    for values in ({"trainers": {"replicas": 7}, "validators": {"replicas": 3}}, {"nodes": 10, "ratio": "7:3"}):
+        items = render(values)
+        assert (count(items, "trainer"), count(items, "validator")) == (7, 3)
+        arguments = get_pod(items, "r1-flobc-genesis")["containers"][0]["args"]
+        assert arguments[arguments.index("--validators") + 1] == "3"
+        assert arguments[arguments.index("--trainers") + 1] == "1", "the founder; the others are invited"
+        assert get_environment(get_pod(items, "r1-flobc-validator"))["FLOBC_SHARDS"] == "3"
+        trainer = get_environment(get_pod(items, "r1-flobc-trainer"))
+        assert (trainer["FLOBC_SHARDS"], trainer["FLOBC_REUSE_SHARDS"]) == ("10", "true")
+        addresses = get_environment(get_pod(items, "r1-flobc-ledger"))["FLOBC_VALIDATORS"].split(",")
+        assert addresses == [f"r1-flobc-validator-{index}.r1-flobc-validator.prod.svc:7000" for index in range(3)]
+
+
+def test_a_different_number_of_trainers_changes_nothing_but_the_number() -> None:
+    """So no trainer restarts, and no other chain is asked for."""
+    few, many = (render({"trainers": {"replicas": number}}) for number in (2, 9))
+    assert [first for first, second in zip(few, many, strict=True) if first != second] == [
+        find(few, "StatefulSet", "r1-flobc-trainer")
+    ]
+    find(few, "StatefulSet", "r1-flobc-trainer")["spec"]["replicas"] = 9
+    assert few == many
+
+
+@pytest.mark.parametrize("role", ["trainer", "ledger", "kafka", "redis"])
+def test_every_role_may_be_left_out(role: str) -> None:
+    values: Item = {
+        "trainer": {"trainers": {"replicas": 0}},
+        "ledger": {"ledgers": {"replicas": 0, "external": ["north:7000"]}},
+        "kafka": {"kafka": {"mode": "external", "external": {"address": "kafka:9092"}}},
+        "redis": {"redis": {"mode": "external", "external": {"address": "redis:6379"}}},
+    }[role]
+    items = render(values)
+    assert f"r1-flobc-{role}" not in {
+        name for kind in ("StatefulSet", "Deployment") for name in list_names(items, kind)
+    }
+    assert f"r1-flobc-{role}" not in list_names(items, "Service")
+
+
+def test_a_large_seed_is_written_out() -> None:
+    items = render({"chain": {"seed": 12_345_678}})
+    assert get_environment(get_pod(items, "r1-flobc-trainer"))["FLOBC_SEED"] == "12345678"
+    assert "12345678" in get_pod(items, "r1-flobc-genesis")["containers"][0]["args"]
+
+
+def test_the_genesis_job_s_options_are_those_of_the_command() -> None:
+    from flobc.cli.commands import build_parser  # noqa: PLC0415 - only where the chart is rendered
+    from flobc.cli.options import read_options  # noqa: PLC0415
+    from flobc.cli.parser import parse  # noqa: PLC0415
+
+    items = render({"chain": {"options": ["--sync", "ssp"]}})
+    arguments = get_pod(items, "r1-flobc-genesis")["containers"][0]["args"]
+    given = read_options(vars(parse(build_parser(), ["genesis", "new", "--dir", "chain", *arguments])))
+    assert {option.name for option, _ in given.values} == {"task", "seed", "trainers", "validators", "sync"}
+
+
+def test_under_external_scaling_no_object_holds_a_count_that_is_not_the_chart_s() -> None:
+    items = render_example("scaling-external")
+    assert "replicas" not in find(items, "StatefulSet", "r1-flobc-trainer")["spec"]
+    assert "replicas" not in find(items, "Deployment", "r1-flobc-ledger")["spec"]
+    assert count(items, "validator") == 4
+    (container,) = get_pod(items, "r1-flobc-scale")["containers"]
+    assert container["args"] == ["statefulsets/r1-flobc-trainer=3"], "the ledgers are the HPA's"
+    both = get_pod(render({"scaling": "external", "nodes": 10, "ratio": "6:4"}), "r1-flobc-scale")["containers"][0]
+    assert both["args"] == ["statefulsets/r1-flobc-trainer=6", "deployments/r1-flobc-ledger=1"]
+
+
+def test_a_job_may_scale_what_it_scales_and_nothing_else() -> None:
+    items = render({"scaling": "external"})
+    rules = find(items, "Role", "r1-flobc-scale")["rules"]
+    assert {(rule["resources"][0], *rule["resourceNames"], *rule["verbs"]) for rule in rules} == {
+        ("statefulsets/scale", "r1-flobc-trainer", "patch"),
+        ("deployments/scale", "r1-flobc-ledger", "patch"),
+    }
+
+
+def test_an_organisation_has_its_own_part_of_the_shards_and_asks_the_others() -> None:
+    items = render_example("organisation")
+    validators = find(items, "StatefulSet", "r1-flobc-validator")["spec"]
+    assert (validators["ordinals"]["start"], validators["replicas"]) == (2, 2)
+    environment = get_environment(get_pod(items, "r1-flobc-validator"))
+    assert environment["FLOBC_SHARDS"] == "6"
+    own = [f"r1-flobc-validator-{index}.r1-flobc-validator.prod.svc:7000" for index in (2, 3)]
+    assert environment["FLOBC_VALIDATORS"].split(",") == own + load_values("organisation")["validators"]["peers"]
+    assert get_environment(get_pod(items, "r1-flobc-trainer"))["FLOBC_LEDGERS"] == "north-flobc-ledger.north.svc:7000"
+    assert not any("genesis" in name for kind in ("Job", "Role", "Secret") for name in list_names(items, kind))
+
+
+def test_two_releases_share_no_name() -> None:
+    first, second = ({(item["kind"], item["metadata"]["name"]) for item in render({}, name)} for name in ("a", "b"))
+    assert first.isdisjoint(second)
+    named = {item["metadata"]["name"] for item in render({"fullnameOverride": "lab"})}
+    assert all(name.startswith("lab-") for name in named)
+
+
+def test_rules_and_boards_come_from_files(tmp_path: Path) -> None:
+    """What other parts of the project put into ``files/`` becomes objects, with no change of the chart."""
+    import shutil  # noqa: PLC0415
+
+    from tests.support.chart import helm  # noqa: PLC0415
+
+    shutil.copytree(CHART, tmp_path / "flobc")
+    (tmp_path / "flobc" / "files" / "rules").mkdir(exist_ok=True)
+    (tmp_path / "flobc" / "files" / "rules" / "stalled.yaml").write_text("groups: [{name: stalled, rules: []}]\n")
+    (tmp_path / "flobc" / "files" / "dashboards").mkdir(exist_ok=True)
+    (tmp_path / "flobc" / "files" / "dashboards" / "round.json").write_text('{"title": "{{round}}"}\n')
+    enabled = {"enabled": True}
+    values = {"monitoring": {"rules": enabled, "dashboards": enabled}}
+    with helm.Chart.load(str(tmp_path / "flobc")) as chart:
+        text = chart.render(values, name="r1", namespace="prod")["flobc/templates/monitoring.yaml"]
+    items = [item for item in yaml.safe_load_all(text) if item]
+    assert find(items, "PrometheusRule", "r1-flobc-stalled")["spec"]["groups"][0]["name"] == "stalled"
+    board = find(items, "ConfigMap", "r1-flobc-dashboard-round")
+    assert json.loads(board["data"]["round.json"]) == {"title": "{{round}}"}
+    assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_notes_name_what_is_there_and_what_stays(example: str) -> None:
+    notes = render_files(load_values(example))["NOTES.txt"]
+    items = render_example(example)
+    for line in notes.splitlines():
+        for word in line.split():
+            kind, slash, name = word.partition("/")
+            if slash and kind in ("statefulset", "deployment", "service"):
+                assert name in list_names(items, {"statefulset": "StatefulSet"}.get(kind, kind.capitalize())), line
+    assert "helm test r1 -n prod" in notes
+    assert "resource-policy: keep" in notes
+    assert "{{" not in notes
+
+
+def list_schemas(schema: Item, path: str = "") -> Iterator[tuple[str, Item]]:
+    for key, below in schema.get("properties", {}).items():
+        yield f"{path}/{key}", below
+        yield from list_schemas(below, f"{path}/{key}")
+
+
+def list_defaults(values: Any, path: str = "") -> Iterator[str]:
+    if isinstance(values, dict):
+        for key, below in values.items():
+            yield f"{path}/{key}"
+            yield from list_defaults(below, f"{path}/{key}")
+
+
+def test_the_schema_is_closed_and_describes_every_key() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    assert schema["additionalProperties"] is False
+    described = dict(list_schemas(schema))
+    for path, about in described.items():
+        assert about["description"].endswith("."), path
+        assert about.get("type") != "object" or "properties" in about or path.split("/")[-1] in OPEN, path
+        assert "properties" not in about or about["additionalProperties"] is False, path
+    defaults = set(list_defaults(yaml.safe_load((CHART / "values.yaml").read_text())))
+    assert described.keys() - {"/global"} <= defaults
+
+
+def test_every_key_is_used() -> None:
+    """A key's last two names occur in some template, or what holds it is handed on as a whole."""
+    templates = "".join(path.read_text() for path in (CHART / "templates").rglob("*.*"))
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    for path, about in list_schemas(schema):
+        key = path.rpartition("/")[2]
+        if "properties" not in about and key != "global":
+            assert f".{key}" in templates or f'"{key}"' in templates, path
+
+
+@pytest.mark.parametrize("tool", ["chart_docs", "chart_renders"])
+def test_what_is_made_from_the_chart_is_what_is_committed(tool: str) -> None:
+    command = [sys.executable, str(ROOT / "tools" / f"{tool}.py"), "--check"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_the_files_are_good_yaml() -> None:
+    pytest.importorskip("yamllint", reason="needs yamllint")
+    from yamllint import linter  # noqa: PLC0415
+    from yamllint.config import YamlLintConfig  # noqa: PLC0415
+
+    rules = (
+        "extends: default\nrules: {line-length: {max: 140}, document-start: disable, braces: {max-spaces-inside: 0}}"
+    )
+    files = [CHART / "values.yaml", CHART / "Chart.yaml", HERE / "wrong-values.yaml", *EXAMPLES.values()]
+    files += [*(ROOT / "k8s").glob("*.yaml")]
+    for path in files:
+        found = list(linter.run(path.read_text(), YamlLintConfig(rules)))
+        assert not found, f"{path.name}: {found[0]}"
