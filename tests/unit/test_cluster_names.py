@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.support.cluster.dns import build_answer, build_names, find_upstream
+from tests.support.cluster.dns import build_answer, build_names
 
 TYPE_A, TYPE_AAAA = 1, 28
 NO_SUCH_NAME = 3
@@ -54,27 +54,18 @@ def read_addresses(answer: bytes) -> list[str]:
 )
 def test_a_service_is_its_own_address_and_a_headless_one_its_ready_pods(name: str, addresses: list[str]) -> None:
     answer = build_answer(build_query(name), NAMES)
-    assert answer is not None
     assert answer[:2] == build_query(name)[:2]
     assert read_addresses(answer) == addresses
 
 
-@pytest.mark.parametrize("name", ["kafka-1.kafka.a.svc.cluster.local", "kafka.b.svc.cluster.local"])
-def test_a_pod_that_is_not_ready_and_another_namespace_have_no_name(name: str) -> None:
+@pytest.mark.parametrize("name", ["kafka-1.kafka.a.svc.cluster.local", "kafka.b.svc.cluster.local", "example.org"])
+def test_a_pod_that_is_not_ready_and_whatever_is_elsewhere_have_no_name(name: str) -> None:
     answer = build_answer(build_query(name), NAMES)
-    assert answer is not None
     assert answer[3] & 0x0F == NO_SUCH_NAME
     assert read_addresses(answer) == []
 
 
 def test_a_known_name_asked_for_another_kind_of_address_is_known_and_has_none() -> None:
     answer = build_answer(build_query("ledger.a.svc.cluster.local", TYPE_AAAA), NAMES)
-    assert answer is not None
     assert answer[3] & 0x0F == 0
     assert read_addresses(answer) == []
-
-
-def test_a_name_outside_the_cluster_is_somebody_else_s() -> None:
-    assert build_answer(build_query("example.org"), NAMES) is None
-    assert find_upstream("search x\nnameserver 192.0.2.1\nnameserver 192.0.2.2\n") == "192.0.2.1"
-    assert find_upstream("options ndots:5\n") is None

@@ -32,6 +32,11 @@ class Binaries:
     def missing(self) -> list[str]:
         return [name for name in (*KUBERNETES_PROGRAMS, *HELM_VERSIONS) if not (self.folder / name).exists()]
 
+    @property
+    def helms(self) -> dict[str, str]:
+        """Each Helm that is there, by its major version's name."""
+        return {name: str(self.folder / name) for name in HELM_VERSIONS if (self.folder / name).exists()}
+
 
 def get_cache() -> Path:
     return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "flobc")

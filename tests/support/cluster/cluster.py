@@ -55,6 +55,7 @@ def find_lack() -> str:
     if os.geteuid() != 0:
         return "no KUBECONFIG is set, and starting a node needs root"
     absent = [*Node().find_missing(), *(name for name in ("docker",) if shutil.which(name) is None)]
+    absent += [] if find_binaries().helms else ["helm"]
     if absent:
         return f"no KUBECONFIG is set, and for a node of its own {', '.join(absent)} missing (docs/images.md)"
     return ""
@@ -73,9 +74,7 @@ def start_cluster() -> Cluster:
     node.start()
     _load_images(engine, node, images)
     engine.stop()  # its memory is worth more to the pods
-    binaries = find_binaries()
-    helms = {name: str(binaries.folder / name) for name in ("helm3", "helm4")}
-    return Cluster(node.kubeconfig, helms, node)
+    return Cluster(node.kubeconfig, find_binaries().helms, node)
 
 
 def stop_cluster(cluster: Cluster) -> None:

@@ -1,4 +1,4 @@
-"""The names of a test node's Services and pods, over UDP; every other name is asked of this machine's own server.
+"""The names of a test node's Services and pods, over UDP; no other name exists for its pods.
 
 Usage: python -m tests.support.cluster.dns KUBECONFIG FOLDER
 """
@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from kubernetes import client, config
 
@@ -19,7 +18,6 @@ from tests.support.cluster.node_files import ADDRESS
 
 ZONE = "cluster.local"
 _REFRESH_S = 0.5
-_FORWARD_S = 3
 _HEADER_BYTES = 12
 _TYPE_A = 1
 _NO_SUCH_NAME = 3
@@ -61,11 +59,9 @@ def read_question(query: bytes) -> tuple[str, int, int]:
     return ".".join(labels), kind, place + 5
 
 
-def build_answer(query: bytes, names: Names) -> bytes | None:
-    """The answer to a query for a name of the cluster; None for any other name."""
+def build_answer(query: bytes, names: Names) -> bytes:
+    """The answer to a query."""
     name, kind, end = read_question(query)
-    if not name.endswith(f".{ZONE}"):
-        return None
     addresses = names.get(name)
     given = addresses or () if kind == _TYPE_A else ()
     flags = 0x8580 | (_NO_SUCH_NAME if addresses is None else 0)
@@ -77,8 +73,7 @@ def build_answer(query: bytes, names: Names) -> bytes | None:
 class Server:
     """Answers on port 53 of the node's address with names that are read again twice a second."""
 
-    def __init__(self, upstream: str | None) -> None:
-        self._upstream = upstream
+    def __init__(self) -> None:
         self._names: Names = {}
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((ADDRESS, 53))
@@ -97,35 +92,19 @@ class Server:
     def serve(self) -> None:
         """Answer for ever."""
         while True:
-            query, asker = self._socket.recvfrom(4096)
-            threading.Thread(target=self._answer, args=(query, asker), daemon=True).start()
+            self._answer(*self._socket.recvfrom(4096))
 
     def _answer(self, query: bytes, asker: tuple[str, int]) -> None:
         try:
-            answer = build_answer(query, self._names) or self._forward(query)
-            self._socket.sendto(answer, asker)
+            self._socket.sendto(build_answer(query, self._names), asker)
         except (OSError, IndexError, struct.error) as error:
             print(f"no answer for {asker[0]}: {error}", file=sys.stderr, flush=True)
-
-    def _forward(self, query: bytes) -> bytes:
-        if self._upstream is None:
-            raise OSError("this machine has no name server")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-            asking.settimeout(_FORWARD_S)
-            asking.sendto(query, (self._upstream, 53))
-            return asking.recv(4096)
-
-
-def find_upstream(text: str) -> str | None:
-    """The first name server of a resolv.conf."""
-    lines = (line.split() for line in text.splitlines())
-    return next((words[1] for words in lines if words[:1] == ["nameserver"] and len(words) > 1), None)
 
 
 def main(kubeconfig: str) -> None:
     """Serve until the process is ended."""
     config.load_kube_config(kubeconfig)
-    server = Server(find_upstream(Path("/etc/resolv.conf").read_text()))
+    server = Server()
     threading.Thread(target=server.refresh, daemon=True).start()
     server.serve()
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import IO
 
 from flobc.composition.local.process import DetachedProcess
-from tests.support.cluster.binaries import Binaries, find_binaries
-from tests.support.cluster.node_files import ADDRESS, NAME, PAUSE_IMAGE, SERVICES, write_files
+from tests.support.cluster.binaries import KUBERNETES_PROGRAMS, Binaries, find_binaries
+from tests.support.cluster.node_files import ADDRESS, NAME, PAUSE_IMAGE, PODS, SERVICES, write_files
 
 STATE = Path("/var/tmp/flobc-kubernetes")
 PROGRAMS = ("etcd", "containerd", "runc", "iptables", "conntrack", "ip", "gcc", "openssl", "kubectl")
@@ -31,6 +31,9 @@ _STOP_S = 30
 _ETCD = "http://127.0.0.1:12379"
 _ETCD_PEER = "http://127.0.0.1:12380"
 _STARTED = ("etcd", "apiserver", "controllers", "scheduler", "containerd", "kubelet", "proxy", "names", "storage")
+# Pods reach pods and nothing beyond this machine. A Service's address of which the node does not know yet would else be
+# asked for outside, and where a stranger answers, a connection stays with the stranger.
+_FENCE = (("mangle", "FORWARD", "-s", PODS, "!", "-d", PODS, "-j", "DROP"),)
 
 
 class Node:
@@ -51,7 +54,8 @@ class Node:
 
     def find_missing(self) -> list[str]:
         """What is not there to start a node with, as names of programs."""
-        return [*self.binaries.missing, *(name for name in PROGRAMS if shutil.which(name) is None)]
+        built = [name for name in self.binaries.missing if name in KUBERNETES_PROGRAMS]
+        return [*built, *(name for name in PROGRAMS if shutil.which(name) is None)]
 
     def start(self) -> None:
         """Start what does not run and wait until the node is ready for pods."""
@@ -59,6 +63,9 @@ class Node:
         listed = subprocess.run(["ip", "addr", "show", "dev", "lo"], capture_output=True, text=True, check=True).stdout
         if f"{ADDRESS}/32" not in listed:
             subprocess.run(["ip", "addr", "add", f"{ADDRESS}/32", "dev", "lo"], check=True)
+        for table, *rule in _FENCE:
+            if not _succeeds(["iptables", "-t", table, "-C", *rule]):
+                subprocess.run(["iptables", "-t", table, "-I", *rule], check=True)
         self._start_control_plane()
         self._start("containerd", "containerd", "-c", f"{self.root}/containerd.toml")
         self._get("containerd").wait_until(lambda: _succeeds([*self.containerd, "version"]), _START_S)
@@ -86,6 +93,8 @@ class Node:
         mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
         for path in sorted((path for path in mounts if path.startswith(f"{self.root}/")), reverse=True):
             _succeeds(["umount", "--lazy", path])
+        for table, *rule in _FENCE:
+            _succeeds(["iptables", "-t", table, "-D", *rule])
         _succeeds(["ip", "link", "delete", "flobc-pods"])
         _succeeds(["ip", "addr", "delete", f"{ADDRESS}/32", "dev", "lo"])
         for folder in ("etcd", "kubelet", "volumes"):  # a next node begins empty; its images are already there
