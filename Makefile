@@ -78,7 +78,7 @@ kind-up: ## a Kubernetes cluster of Docker containers, with the images in it
 
 up: ## install or upgrade the chart in the cluster that kubectl speaks to: make up ARGS="--set trainers.replicas=7"
 	@kubectl apply -f k8s/namespace.yaml
-	@helm upgrade --install flobc charts/flobc -n flobc -f k8s/values-kind.yaml --set scaling=external --set image.tag=$(TAG) $(ARGS)
+	@helm upgrade --install flobc charts/flobc -n flobc -f k8s/values-kind.yaml --set scaling=external,monitoring.bundled.enabled=true,image.tag=$(TAG) $(ARGS)
 
 scale: $(READY) ## another number of trainers there: make scale TRAINERS=6
 	@$(BIN)/flobc scale --trainers $(TRAINERS) -n flobc --release flobc $(ARGS)

@@ -109,8 +109,11 @@ def test_a_killed_pod_comes_back_and_the_chain_goes_on(release: Release, role: s
 
 
 def test_a_drain_takes_one_validator_and_no_more_and_the_chain_goes_on(release: Release) -> None:
+    nodes = [node["metadata"]["name"] for node in release.cluster.read("nodes")["items"]]
+    if len(nodes) > 1:
+        pytest.skip("with several nodes a drained validator comes back elsewhere at once")
+    (node,) = nodes
     height = check(release, 0)
-    node = release.cluster.read("nodes")["items"][0]["metadata"]["name"]
     selector = f"--pod-selector=app.kubernetes.io/instance={release.release},app.kubernetes.io/component=validator"
     try:
         with pytest.raises(RuntimeError, match="disruption budget"):

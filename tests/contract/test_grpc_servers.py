@@ -264,6 +264,8 @@ def test_health_says_what_it_was_told(stores: ServedChain) -> None:
             return {stub.Check(health_pb2.HealthCheckRequest(service=name)).status for name in ("", "flobc.v1.Ledger")}
 
         assert check() == {not_serving}
+        alive = stub.Check(health_pb2.HealthCheckRequest(service="grpc.health.v1.Health")).status
+        assert alive == serving, "what is not ready is alive"
         server.set_serving(True)
         assert check() == {serving}
         heard = stub.Watch(health_pb2.HealthCheckRequest(service=""))

@@ -37,7 +37,9 @@ def render_files(values: Item, name: str = "r1", namespace: str = "prod") -> dic
 def render(values: Item, name: str = "r1") -> list[Item]:
     """Return every object."""
     files = render_files(values, name)
-    return [item for path, text in files.items() if path.endswith(".yaml") for item in yaml.safe_load_all(text) if item]
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    texts = [text for path, text in files.items() if path.endswith(".yaml")]
+    return [item for text in texts for item in yaml.load_all(text, loader) if item]
 
 
 @functools.cache

@@ -52,6 +52,8 @@ def publish(cluster: Cluster, chain: str, options: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root, operator = Path(folder) / "chain", Path(folder) / "operator"
         stored = {role: take_keys(cluster, root, role) for role in ROLES}
+        for role in ROLES:
+            require_keys(role, stored[role], int(options[options.index(f"--{role}s") + 1]))
         invites = "OPERATOR_KEY" in os.environ
         if invites:
             options = [*options, "--operator", take_operator(cluster, operator)]
@@ -59,7 +61,9 @@ def publish(cluster: Cluster, chain: str, options: list[str]) -> None:
         files = [root / "genesis", *sorted((root / "initial").glob("*.model"))]
         require_room(files)
         for role in ROLES:
-            keep_keys(cluster, root, role, stored[role])
+            if stored[role] is None:
+                name = os.environ[f"{role.upper()}_KEYS"]
+                cluster.create("secrets", name, os.environ["INSTANCE"], collect_keys(root, role))
         if invites:
             keep_invitation(cluster, root, operator, Path(folder) / "invitation")
         annotations = {OPTIONS: " ".join(sys.argv[1:]), VALIDATORS: str(len(collect_keys(root, "validator")))}
@@ -126,14 +130,14 @@ def collect_keys(root: Path, role: str) -> dict[str, bytes]:
     return {path.parent.name: path.read_bytes() for path in sorted((root / "nodes").glob(f"{role}-*/key"))}
 
 
-def keep_keys(cluster: Cluster, root: Path, role: str, stored: dict[str, bytes] | None) -> None:
-    """Store a role's keys. **Raises** RefusedError when the Secret is there and lacks one."""
-    name, keys = os.environ[f"{role.upper()}_KEYS"], collect_keys(root, role)
-    if stored is None:
-        cluster.create("secrets", name, os.environ["INSTANCE"], keys)
-    elif keys.keys() - stored.keys():
-        missing = ", ".join(sorted(keys.keys() - stored.keys()))
-        raise RefusedError(f"The Secret {name} lacks {missing}; add what `flobc keys new` writes under that name.")
+def require_keys(role: str, stored: dict[str, bytes] | None, count: int) -> None:
+    """**Raises** RefusedError when a role's Secret is there and lacks one of the first keys."""
+    missing = [f"{role}-{index}" for index in range(count) if stored is not None and f"{role}-{index}" not in stored]
+    if missing:
+        name = os.environ[f"{role.upper()}_KEYS"]
+        raise RefusedError(
+            f"The Secret {name} lacks {', '.join(missing)}; add what `flobc keys new` writes under that name."
+        )
 
 
 def keep_invitation(cluster: Cluster, root: Path, operator: Path, path: Path) -> None:

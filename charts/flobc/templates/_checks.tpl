@@ -71,6 +71,9 @@
 {{- if or $values.validators.firstIndex (ne (include "flobc.validatorsOfChain" . | int) $validators) -}}
 {{- fail "validators.firstIndex and validators.total are for a genesis of several parties, and genesis.create makes one of this release alone; leave them out, or set genesis.create to false." -}}
 {{- end -}}
+{{- if $values.trainers.firstIndex -}}
+{{- fail "trainers.firstIndex is for a release that takes part in another party's chain, and genesis.create makes founders from trainer-0 on, who would never run; leave it out, or set genesis.create to false." -}}
+{{- end -}}
 {{- if and (eq $genesis.admission "allowlist") (gt (mul $trainers (int $values.trainers.perPod) | int) (int $genesis.founders)) -}}
 {{- fail (printf "genesis.founders is %d and admission is allowlist, so %d trainers could never join; raise genesis.founders, or admit by invitation." (int $genesis.founders) (mul $trainers (int $values.trainers.perPod))) -}}
 {{- end -}}
@@ -122,7 +125,7 @@
 {{- define "flobc.checkAccess" -}}
 {{- $values := .Values -}}
 {{- $kafka := $values.kafka.external -}}
-{{- $roles := without (include "flobc.roles" . | fromYamlArray) "kafka" "redis" "test" -}}
+{{- $roles := without (include "flobc.roles" . | fromYamlArray) "kafka" "redis" "prometheus" "grafana" "test" -}}
 {{- if ne $kafka.security "plaintext" -}}
 {{- range $role := append $roles "ledger" | uniq -}}
 {{- $own := get $kafka $role -}}
@@ -160,7 +163,7 @@
 {{- $live := lookup "v1" "ConfigMap" .Release.Namespace $name -}}
 {{- $before := dig "metadata" "annotations" "flobc/validators" "" (default dict $live) -}}
 {{- if and $before (ne $before (include "flobc.validators" .)) -}}
-{{- fail (printf "validators.replicas is %s, but the chain in ConfigMap %s has %s validators, and a chain never changes them; set it back, or begin the chain's successor as docs/kubernetes.md says." (include "flobc.validators" .) $name $before) -}}
+{{- fail (printf "validators.replicas is %s, but the chain in ConfigMap %s has %s validators, and a chain never changes them; set it back, or install another release for another chain (docs/kubernetes.md says what a successor needs)." (include "flobc.validators" .) $name $before) -}}
 {{- end -}}
 {{- $options := dig "metadata" "annotations" "flobc/options" "" (default dict $live) -}}
 {{- $now := include "flobc.genesisOptions" . | fromYamlArray | join " " -}}

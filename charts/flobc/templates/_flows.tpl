@@ -15,6 +15,10 @@
 {{- if eq .Values.redis.mode "bundled" }}
 - redis
 {{- end }}
+{{- if .Values.monitoring.bundled.enabled }}
+- prometheus
+- grafana
+{{- end }}
 - test
 {{- end -}}
 
@@ -27,6 +31,10 @@
 - {from: ledger, to: kafka, port: 9092}
 - {from: ledger, to: redis, port: 6379}
 - {from: ledger, to: validator, port: 7000}
+- {from: prometheus, to: trainer, port: 9100}
+- {from: prometheus, to: validator, port: 9100}
+- {from: prometheus, to: ledger, port: 9100}
+- {from: grafana, to: prometheus, port: 9090}
 - {from: test, to: kafka, port: 9092}
 - {from: test, to: redis, port: 6379}
 - {from: test, to: ledger, port: 7000}

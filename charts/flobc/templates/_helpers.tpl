@@ -27,8 +27,12 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{/* The image of a service. Takes root and role. */}}
 {{- define "flobc.image" -}}
 {{- $image := .root.Values.image -}}
+{{- if get $image.references .role -}}
+{{- get $image.references .role -}}
+{{- else -}}
 {{- with $image.registry -}}{{ trimSuffix "/" . }}/{{- end -}}
 flobc-{{ .role }}:{{ $image.tag | default .root.Chart.AppVersion }}
+{{- end -}}
 {{- end -}}
 
 {{/* A role's values: what is set for trainer, validator, ledger, kafka or redis. Takes root and role; YAML. */}}

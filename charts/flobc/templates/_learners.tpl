@@ -50,6 +50,7 @@
 - {name: data-sets, mountPath: /data-sets, readOnly: true}
 {{- end }}
 {{- include "flobc.accessMounts" . }}
+{{- include "flobc.codeMount" . }}
 {{- with $options.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
@@ -63,12 +64,15 @@
   secret:
     secretName: {{ include (printf "flobc.%sKeys" .role) .root }}
     defaultMode: 0440
-    {{- if eq .role "trainer" }}
-    optional: true # a trainer without a key here makes its own
+    {{- if and (eq .role "trainer") (not .root.Values.genesis.create) (not .root.Values.trainers.existingKeysSecret) }}
+    optional: true # nobody here is a founder: all make their own keys
     {{- end }}
 {{- if eq .role "trainer" }}
 - name: invitation
-  secret: {secretName: {{ include "flobc.invitation" .root }}, defaultMode: 0440, optional: true}
+  secret:
+    secretName: {{ include "flobc.invitation" .root }}
+    defaultMode: 0440
+    optional: {{ or (ne .root.Values.genesis.admission "invite") (and (not .root.Values.genesis.create) (not .root.Values.genesis.invitation.existingSecret)) }}
 {{- end }}
 - name: scripts
   configMap: {name: {{ include "flobc.name" .root }}-scripts}
@@ -79,6 +83,7 @@
   persistentVolumeClaim: {claimName: {{ . }}, readOnly: true}
 {{- end }}
 {{- include "flobc.accessVolumes" . }}
+{{- include "flobc.codeVolume" . }}
 {{- with $options.extraVolumes }}
 {{ toYaml . }}
 {{- end }}

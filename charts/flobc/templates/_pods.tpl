@@ -216,3 +216,32 @@ readinessProbe:
     {{- end }}
     resources: {requests: {storage: {{ .storage }}}}
 {{- end -}}
+
+{{/* Under development: the code on a volume, filled from the image. Takes root and role. */}}
+{{- define "flobc.codeContainer" -}}
+{{- if .root.Values.development -}}
+- name: code
+  image: {{ include "flobc.image" . | quote }}
+  imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+  command: [cp, -r, /app/., /code]
+  securityContext: {{- include "flobc.container" . | nindent 4 }}
+  resources:
+    requests: {cpu: 10m, memory: 32Mi}
+    limits: {memory: 64Mi}
+  volumeMounts:
+    - {name: code, mountPath: /code}
+{{- end -}}
+{{- end -}}
+
+{{- define "flobc.codeMount" -}}
+{{- if .root.Values.development }}
+- {name: code, mountPath: /app}
+{{- end }}
+{{- end -}}
+
+{{- define "flobc.codeVolume" -}}
+{{- if .root.Values.development }}
+- name: code
+  emptyDir: {sizeLimit: 64Mi}
+{{- end }}
+{{- end -}}

@@ -55,7 +55,7 @@ class Release:
 
     def test(self) -> str:
         """``helm test``. **Raises** RuntimeError with what it said when it fails."""
-        return self.cluster.helm("test", self.release, *self._in, "--timeout", "5m", "--logs", program=self._helm)
+        return self.cluster.helm("test", self.release, *self._in, "--timeout", "5m", program=self._helm)
 
     def uninstall(self) -> str:
         return self.cluster.helm("uninstall", self.release, *self._in, program=self._helm)

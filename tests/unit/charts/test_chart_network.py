@@ -12,11 +12,16 @@ NEEDED = {
     ("ledger", "kafka", 9092),
     ("ledger", "redis", 6379),
     ("ledger", "validator", 7000),
+    ("prometheus", "trainer", 9100),
+    ("prometheus", "validator", 9100),
+    ("prometheus", "ledger", 9100),
+    ("grafana", "prometheus", 9090),
     ("test", "kafka", 9092),
     ("test", "redis", 6379),
     ("test", "ledger", 7000),
 }
 PORTS = {"trainer": {9100}, "validator": {7000, 9100}, "ledger": {7000, 9100}, "kafka": {9092}, "redis": {6379}}
+PORTS |= {"prometheus": {9090}}
 
 
 def list_policies(items: list[Item]) -> list[Item]:

@@ -156,14 +156,33 @@ def test_rules_and_boards_come_from_files(tmp_path: Path) -> None:
     (tmp_path / "flobc" / "files" / "dashboards").mkdir(exist_ok=True)
     (tmp_path / "flobc" / "files" / "dashboards" / "round.json").write_text('{"title": "{{round}}"}\n')
     enabled = {"enabled": True}
-    values = {"monitoring": {"rules": enabled, "dashboards": enabled}}
+    values = {"monitoring": {"rules": enabled, "dashboards": enabled, "bundled": enabled}}
     with helm.Chart.load(str(tmp_path / "flobc")) as chart:
-        text = chart.render(values, name="r1", namespace="prod")["flobc/templates/monitoring.yaml"]
-    items = [item for item in yaml.safe_load_all(text) if item]
+        files = chart.render(values, name="r1", namespace="prod")
+    texts = [files[f"flobc/templates/{name}.yaml"] for name in ("monitoring", "prometheus", "grafana")]
+    items = [item for text in texts for item in yaml.safe_load_all(text) if item]
     assert find(items, "PrometheusRule", "r1-flobc-stalled")["spec"]["groups"][0]["name"] == "stalled"
     board = find(items, "ConfigMap", "r1-flobc-dashboard-round")
     assert json.loads(board["data"]["round.json"]) == {"title": "{{round}}"}
     assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert find(items, "ConfigMap", "r1-flobc-grafana-boards")["data"] == board["data"]
+    rules = find(items, "ConfigMap", "r1-flobc-prometheus")["data"]["stalled.rules.yaml"]
+    assert yaml.safe_load(rules)["groups"][0]["name"] == "stalled"
+
+
+def test_the_bundled_prometheus_asks_names_that_are_each_pod_s() -> None:
+    """A Service with an address of its own would answer for one pod after the other."""
+    items = render_example("everything")
+    config = yaml.safe_load(find(items, "ConfigMap", "r1-flobc-prometheus")["data"]["prometheus.yml"])
+    found = {}
+    for job in config["scrape_configs"]:
+        ((name,),) = [source["names"] for source in job["dns_sd_configs"]]
+        service = find(items, "Service", name.removesuffix(".prod.svc"))
+        assert service["spec"]["clusterIP"] == "None"
+        found[job["job_name"]] = service["spec"]["selector"]["app.kubernetes.io/component"]
+    assert found == {role: role for role in ("trainer", "validator", "ledger")}
+    source = find(items, "ConfigMap", "r1-flobc-grafana")["data"]["source.yaml"]
+    assert yaml.safe_load(source)["datasources"][0]["url"] == "http://r1-flobc-prometheus.prod.svc:9090"
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
