@@ -91,7 +91,7 @@ def test_trainers_scale_through_the_api_and_each_new_one_joins(release: Release)
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_killed_pod_comes_back_and_the_chain_goes_on(release: Release, role: str) -> None:
-    height = check(release, 0)
+    height = release.read_height()
     before = release.list_ready(role)
     pod = sorted(before)[-1]
     release.kill(pod)
@@ -113,7 +113,7 @@ def test_a_drain_takes_one_validator_and_no_more_and_the_chain_goes_on(release: 
     if len(nodes) > 1:
         pytest.skip("with several nodes a drained validator comes back elsewhere at once")
     (node,) = nodes
-    height = check(release, 0)
+    height = release.read_height()
     selector = f"--pod-selector=app.kubernetes.io/instance={release.release},app.kubernetes.io/component=validator"
     try:
         with pytest.raises(RuntimeError, match="disruption budget"):
@@ -127,7 +127,7 @@ def test_a_drain_takes_one_validator_and_no_more_and_the_chain_goes_on(release: 
 
 
 def test_a_node_that_loses_all_its_pods_at_once_is_no_loss(release: Release) -> None:
-    height = check(release, 0)
+    height = release.read_height()
     pods = [pod["metadata"]["name"] for pod in release.list_objects("pods")]
     start_s = time.monotonic()
     release.kubectl("delete", "pods", *pods, "--grace-period=0", "--force", "--wait=false")
