@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -70,6 +72,16 @@ def test_three_trainers_of_one_process_make_a_chain(world: ServiceWorld, joint: 
     keys = {identity.public_key for identity in world.federation.trainers}
     assert {header.trainer for header in list_headers(world) if header.base_height == 0} == keys
     require_no_conflict(world)
+    assert read_metrics(world)["flobc_ready"] == 1
+
+
+def read_metrics(world: ServiceWorld) -> dict[str, float]:
+    """What the first process of trainers serves to Prometheus."""
+    metrics = world.trainers[0].loop.metrics
+    with contextlib.closing(metrics):
+        with urllib.request.urlopen(f"http://{metrics.serve('127.0.0.1:0')}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 
 
 def restart_trainers(world: ServiceWorld, indices: tuple[int, ...], *, has_volume: bool) -> None:
