@@ -18,12 +18,14 @@ NAMESPACE = "flobc-life"
 FEW, MANY = 3, 7
 PERIOD_S = 5
 """A round that waits for somebody who is gone ends by then."""
+EPOCHS = 8
+"""More work in an update, so that the chain, which is verified after each step, grows slowly."""
 VALUES = {
     "scaling": "external",
     "trainers": {"initialReplicas": FEW},
-    "chain": {"options": ["--period", str(PERIOD_S)]},
+    "chain": {"options": ["--period", str(PERIOD_S), "--epochs", str(EPOCHS)]},
 }
-FIRST_BLOCK_S = 120
+
 VALIDATORS = 4
 ROLES = ("trainer", "validator", "ledger", "redis", "kafka")
 DRAIN = ("drain", "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=40s")
