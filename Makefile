@@ -43,7 +43,7 @@ soak: $(READY) ## hurt a whole system again and again, for about an hour
 	@$(BIN)/python -m pytest -s -n 0 -m soak tests/integration $(ARGS)
 
 e2e-cluster: $(READY) ## releases on the cluster of KUBECONFIG, or on a node started here (docs/images.md)
-	@$(BIN)/python -m pytest -s -n 0 -m cluster tests/cluster $(ARGS)
+	@$(BIN)/python -m pytest -s -n 0 -o faulthandler_timeout=1800 -m cluster tests/cluster $(ARGS)
 
 cluster-tools: $(READY) ## build the programs of that node once, about 20 minutes
 	@PYTHONPATH=. $(BIN)/python -m tests.support.cluster.binaries
