@@ -78,9 +78,9 @@ def test_three_trainers_of_one_process_make_a_chain(world: ServiceWorld, joint: 
 def read_metrics(world: ServiceWorld) -> dict[str, float]:
     """What the first process of trainers serves to Prometheus."""
     metrics = world.trainers[0].loop.metrics
-    with contextlib.closing(metrics):
-        with urllib.request.urlopen(f"http://{metrics.serve('127.0.0.1:0')}/metrics") as answer:
-            lines = answer.read().decode().splitlines()
+    address = metrics.serve("127.0.0.1:0")
+    with contextlib.closing(metrics), urllib.request.urlopen(f"http://{address}/metrics") as answer:
+        lines = answer.read().decode().splitlines()
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 
 
