@@ -12,11 +12,11 @@ BIN := $(VENV)/bin
 READY := $(if $(filter .venv,$(VENV)),.venv/.ready)
 LOCKS := requirements/uv.txt requirements/lock.txt requirements/torch.txt
 
-.PHONY: help setup demo run kafka test soak check bench proto charts images kind-up up scale load down lock clean
+.PHONY: help setup demo run kafka test soak e2e-cluster cluster-tools check bench proto charts images kind-up up scale load down lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo "  ARGS=\"...\" is handed to the command of demo, run, kafka, test, soak and bench"
 
 setup: ## make or repair .venv (the other targets do it by themselves)
@@ -42,6 +42,12 @@ test: $(READY) ## all tests, the whole-system ones last: make test ARGS="-m 'not
 soak: $(READY) ## hurt a whole system again and again, for about an hour
 	@$(BIN)/python -m pytest -s -n 0 -m soak tests/integration $(ARGS)
 
+e2e-cluster: $(READY) ## releases on the cluster of KUBECONFIG, or on a node started here (docs/images.md)
+	@$(BIN)/python -m pytest -s -n 0 -o faulthandler_timeout=1800 -m cluster tests/cluster $(ARGS)
+
+cluster-tools: $(READY) ## build the programs of that node once, about 20 minutes
+	@PYTHONPATH=. $(BIN)/python -m tests.support.cluster.binaries
+
 check: $(READY) ## style, types, import rule, spelling, sizes, generated code
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -64,11 +70,11 @@ charts: $(READY) ## what is made from charts/: its descriptions, golden renders,
 	@$(BIN)/python tools/chart_renders.py
 
 images: ## the services' images, in the Docker engine here: make images TAG=0.1.0
-	@for role in ledger validator trainer; do docker build -f services/$$role/Dockerfile -t flobc-$$role:$(TAG) $(ARGS) . || exit 1; done
+	@for role in ledger explorer validator trainer; do docker build -f services/$$role/Dockerfile -t flobc-$$role:$(TAG) $(ARGS) . || exit 1; done
 
 kind-up: ## a Kubernetes cluster of Docker containers, with the images in it
 	@kind get clusters | grep -qx flobc || kind create cluster --name flobc --config k8s/kind.yaml
-	@kind load docker-image --name flobc flobc-ledger:$(TAG) flobc-validator:$(TAG) flobc-trainer:$(TAG)
+	@kind load docker-image --name flobc flobc-ledger:$(TAG) flobc-explorer:$(TAG) flobc-validator:$(TAG) flobc-trainer:$(TAG)
 
 up: ## install or upgrade the chart in the cluster that kubectl speaks to: make up ARGS="--set trainers.replicas=7"
 	@kubectl apply -f k8s/namespace.yaml

@@ -7,7 +7,7 @@ from hypothesis import settings
 
 from tests.support.brokers import kafka_address  # noqa: F401  a fixture for every folder
 
-MARKED_FOLDERS = ("e2e", "integration")
+MARKED_FOLDERS = ("cluster", "e2e", "integration")
 HERE = Path(__file__).parent
 
 # a busy machine is not a failing property
@@ -16,13 +16,14 @@ settings.load_profile("flobc")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # here and not in addopts, where another -m would bring them in
-    if "soak" not in config.option.markexpr:
-        soaks = [item for item in items if item.get_closest_marker("soak")]
-        config.hook.pytest_deselected(items=soaks)
-        items[:] = [item for item in items if item not in soaks]
     for item in items:
         folder = item.path.relative_to(HERE).parts[0]
         if folder in MARKED_FOLDERS:
             item.add_marker(folder)
+    # here and not in addopts, where another -m would bring them in
+    for asked in ("soak", "cluster"):
+        if asked not in config.option.markexpr:
+            left_out = [item for item in items if item.get_closest_marker(asked)]
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: item.path.relative_to(HERE).parts[0] in MARKED_FOLDERS)

@@ -1,10 +1,15 @@
 """What the images are built from: pinned to the common lock file, and present in the builder's context."""
 
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = ("trainer", "validator", "ledger", "explorer")
@@ -43,8 +48,62 @@ def test_a_dockerfile_keeps_the_rules(role: str) -> None:
     assert f'ENTRYPOINT ["python", "-m", "services.{role}.main"]' in text
     assert "HEALTHCHECK" not in text
     assert ("torch" in text.replace("No torch", "")) is (role in ("trainer", "validator"))
+    assert "--require-hashes" in text
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     for line in re.findall(r"(?m)^COPY (?!--from)(.*) \S+$", text):
         for source in line.split():
             assert (ROOT / source).exists(), source
             assert f"!{source.split('/')[0]}" in ignored, source
+
+
+def test_a_trainer_and_a_validator_share_every_layer_but_their_own_files() -> None:
+    trainer, validator = ((ROOT / "services" / role / "Dockerfile").read_text() for role in ("trainer", "validator"))
+    shared, _, own = trainer.partition("# From here on the images of the two roles differ.\n")
+    assert own
+    _, _, after_names = shared.partition("\n")  # the first line tells how this very image is built
+    assert after_names in validator
+    assert re.findall(r"(?m)^(?:RUN|FROM) .*", own) == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_hadolint_has_nothing_to_say(role: str) -> None:
+    linter = shutil.which("hadolint", path=str(Path(sys.executable).parent))
+    if linter is None:
+        pytest.skip("hadolint is not installed; make setup does it")
+    run = subprocess.run(
+        [linter, str(ROOT / "services" / role / "Dockerfile")], capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    return found
+
+
+def test_every_container_of_the_compose_file_is_restricted(services: dict[str, dict[str, Any]]) -> None:
+    assert len([name for name in services if name.startswith("validator-")]) == 4
+    for name, service in services.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ())), name
+
+
+def test_no_container_of_the_compose_file_sees_the_volume_of_another_role(services: dict[str, dict[str, Any]]) -> None:
+    mounts = [
+        (volume.partition(":")[0], name)
+        for name, service in services.items()
+        for volume in service.get("volumes", ())
+        if volume[0] not in "./" and not volume.startswith("chain:")
+    ]
+    volumes = [volume for volume, _ in mounts]
+    assert sorted(volumes) == sorted(set(volumes))
+
+
+def test_the_servers_of_the_compose_file_are_those_of_the_chart(services: dict[str, dict[str, Any]]) -> None:
+    values = yaml.safe_load((ROOT / "charts" / "flobc" / "values.yaml").read_text())
+    for server in ("kafka", "redis"):
+        given = values[server].get("bundled", values[server])["image"]
+        assert services[server]["image"] == f"${{{server.upper()}_IMAGE:-{given}}}"
