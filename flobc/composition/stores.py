@@ -42,8 +42,9 @@ def open_file_stores(root: Path, genesis: Genesis) -> Iterator[Stores]:
 
     **Raises** DataError when the log or a block is damaged.
     """
-    for name in (".", "payloads", "models", "blocks", "seals"):
-        remove_unfinished(root / name)
+    folders = [root / name for name in (".", "payloads", "models", "blocks", "seals")]
+    for folder in folders:
+        remove_unfinished(folder)
     head = build_initial_state(genesis).head_digest
     log = FileLog(root / "log")
     try:
@@ -57,3 +58,5 @@ def open_file_stores(root: Path, genesis: Genesis) -> Iterator[Stores]:
     finally:
         log.sync()
         log.close()
+        for folder in folders:
+            remove_unfinished(folder)  # what was dropped and would have been written over
