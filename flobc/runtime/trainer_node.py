@@ -22,7 +22,7 @@ from flobc.protocol.sync.policies import is_base_allowed, is_k_allowed
 from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine, ModelView
 from flobc.runtime.follower import Follower
-from flobc.runtime.joint_training import JointTraining, Training
+from flobc.runtime.joint_training import Training, Trainings
 from flobc.runtime.seeds import derive_seed
 from flobc.runtime.stages import mark
 
@@ -46,7 +46,7 @@ class TrainerParts:
     on_signed: Callable[[Payload, ModelView], None] = lambda _payload, _base: None
     """Told of each payload, and of the model it starts from, on the worker that made it, before it is published."""
     attack: Attack | None = None
-    joint: JointTraining | None = None
+    joint: Trainings | None = None
     """Where trainings wait for those of other trainers of the process; without it each is a job of its own."""
 
 
