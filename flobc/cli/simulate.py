@@ -123,7 +123,7 @@ def print_end(world: World, result: SimulationResult, places: list[str], seconds
             ("head", results.head),
             ("test accuracy", show_share(results.test_accuracy)),
             ("verified", "yes: every certificate, and every step from the genesis to the head"),
-            ("updates", f"{accepted} accepted, {rejected} not"),
+            ("updates", f"{accepted} accepted, {rejected} rejected"),
             ("virtual time", f"{results.virtual_ms / 1000:.1f} s"),
             ("seconds", f"{seconds:.1f}"),
             ("seed", world.settings.seed),

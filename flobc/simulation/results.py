@@ -13,7 +13,6 @@ from typing import Any
 from flobc import __version__
 from flobc.adapters.filesystem import write_atomically
 from flobc.composition.reports import describe_outcome
-from flobc.protocol.chain.block import Reason
 from flobc.protocol.consensus.state import ChainState
 from flobc.protocol.params import SCORE_ONE
 
@@ -25,7 +24,8 @@ class RoundRow:
     """One block. ``loss`` and ``accuracy`` are the validators' medians for the model it started from.
 
     ``virtual_ms`` is when it was certified, ``payload_bytes`` and ``log_bytes`` what this round added to both topics,
-    ``rejected`` how many updates were refused for each reason, staleness that of the accepted ones in heights.
+    ``rejected`` how many updates were refused for each reason, ``unused`` how many were good enough but superseded or a
+    copy, staleness that of the accepted ones in heights.
     """
 
     height: int
@@ -37,6 +37,7 @@ class RoundRow:
     loss: float | None
     accepted: int
     rejected: dict[str, int]
+    unused: int
     payload_bytes: int
     log_bytes: int
     mean_staleness: float
@@ -82,10 +83,8 @@ class Results:
 def build_row(state: ChainState, virtual_ms: int, log_bytes: int, awake: int) -> RoundRow:
     """Return the row of a block that was certified just now; its model is not tested yet."""
     head = state.head
-    refused: Counter[str] = Counter()
-    for decision in head.body.decisions:
-        if decision.reason is not Reason.ACCEPTED:
-            refused[describe_outcome(decision)] += 1
+    rejected = Counter(describe_outcome(decision) for decision in head.rejected)
+    unused = len(head.body.decisions) - len(head.accepted) - len(head.rejected)
     staleness = [decision.staleness for decision in head.accepted]
     header = head.header
     return RoundRow(
@@ -97,7 +96,8 @@ def build_row(state: ChainState, virtual_ms: int, log_bytes: int, awake: int) ->
         accuracy=None if header.accuracy is None else header.accuracy / SCORE_ONE,
         loss=None if header.loss is None else header.loss / SCORE_ONE,
         accepted=len(head.accepted),
-        rejected=dict(sorted(refused.items())),
+        rejected=dict(sorted(rejected.items())),
+        unused=unused,
         payload_bytes=sum(item.size_bytes for item in head.body.headers),
         log_bytes=log_bytes,
         mean_staleness=sum(staleness) / len(staleness) if staleness else 0.0,
