@@ -43,7 +43,6 @@ class ValidatorWorld:
     poll_ms: int
     drift_ppm: int
     offset_ms: int
-    on_commit: Callable[[], None]
 
 
 class VirtualValidator:
@@ -110,4 +109,3 @@ class VirtualValidator:
     def _on_commit(self, state: ChainState) -> None:
         del state
         self._node.on_commit()
-        self._world.on_commit()

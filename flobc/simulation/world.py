@@ -208,7 +208,6 @@ class SimulatedWorld:
                 poll_ms=self._scenario.network.poll,
                 drift_ppm=round(clocks.drift * (2 * draw_share(seed, "drift", index) - 1)),
                 offset_ms=round(clocks.offset * (2 * draw_share(seed, "offset", index) - 1)),
-                on_commit=self._forget_passed,
             ),
             self.state,
             self.log.length,
@@ -270,6 +269,7 @@ class SimulatedWorld:
         self._retention.on_block(state.height, state.head.header.model)
         self._ledger.step(state)
         self._passed[state.height] = state
+        self._forget_passed()
         sync = state.params.sync
         settled = {decision.update for decision in state.head.body.decisions}
         self._open = {
@@ -303,7 +303,12 @@ class SimulatedWorld:
         return frozenset(chosen)
 
     def _forget_passed(self) -> None:
-        """Forget what of the past no running validator needs: models, payloads, states."""
+        """Forget what of the past no running validator needs: models, payloads, states.
+
+        Only when a block is certified: then nobody holds a model yet that no block names.
+        """
+        if not self._validators:
+            return
         lowest = min(validator.height for validator in self._validators.values())
         for height in sorted(self._passed):
             if height <= lowest:

@@ -251,7 +251,7 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("text, line, key, reason", MISTAKES.values(), ids=MISTAKES.keys())
+@pytest.mark.parametrize(("text", "line", "key", "reason"), MISTAKES.values(), ids=MISTAKES.keys())
 def test_invalid_scenario_is_named_with_its_place(text: str, line: int, key: str, reason: str) -> None:
     with pytest.raises(UsageError) as caught:
         read_world("world.yaml", text)
