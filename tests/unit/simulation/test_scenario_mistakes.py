@@ -23,7 +23,7 @@ MISTAKES = {
         "network.trainers.latncy",
         "did you mean 'latency'?",
     ),
-    "unknown key of speeds": ("speeds:\n  trainin: 2s", 2, "speeds.trainin", "did you mean 'training'?"),
+    "unknown key of speeds": ("speeds:\n  traininq: 2s", 2, "speeds.traininq", "did you mean 'training'?"),
     "unknown key of churn": ("churn:\n  event: []", 2, "churn.event", "did you mean 'events'?"),
     "unknown key of an event": (
         "churn:\n  events:\n    - {at: 1s, what: crash, trainers: [0]}\n    - {when: 2s}",

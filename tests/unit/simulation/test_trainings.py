@@ -36,7 +36,8 @@ class ManySoftmax(SoftmaxRegression):
         self, vectors: Sequence[Vector], shards: Sequence[Examples], settings: TrainSettings, seeds: Sequence[int]
     ) -> list[TrainResult]:
         self.passes.append(len(vectors))
-        return [self.train(*each, seed) for *each, seed in zip(vectors, shards, [settings] * len(seeds), seeds, strict=True)]
+        each = zip(vectors, shards, seeds, strict=True)
+        return [self.train(vector, shard, settings, seed) for vector, shard, seed in each]
 
     def evaluate_many(self, vectors: Sequence[Vector], examples: Examples) -> list:
         return [self.evaluate(vector, examples) for vector in vectors]
