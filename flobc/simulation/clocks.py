@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -33,6 +34,8 @@ class NodeClock:
         self._drift_ppm = drift_ppm
         self._offset_ms = offset_ms
         self.is_running = True
+        self.jobs: Counter[str] = Counter()
+        """How many jobs of each kind are under way."""
 
     @property
     def now_ms(self) -> int:
@@ -43,7 +46,10 @@ class NodeClock:
     def submit(self, kind: str, work: Callable[[], T], duration_ms: int, done: Callable[[T], None]) -> None:
         """Plan ``work``: how long it takes does not depend on what a clock shows."""
 
+        self.jobs[kind] += 1
+
         def finish(result: T) -> None:
+            self.jobs[kind] -= 1
             self._do(lambda: done(result))
 
         self._world.submit(kind, work, duration_ms, finish)

@@ -127,7 +127,7 @@ class NetworkScenario:
     reordering: int = key(share(), 0)
     """How many messages are held back by up to ``held_back``, so that those of others overtake them."""
     held_back: int = key(duration(1), 1_000)
-    poll: int = key(duration(1), 10)
+    poll: int = key(duration(1), 20)
     """How often a validator looks for what has arrived."""
 
 

@@ -75,7 +75,7 @@ class VirtualValidator:
 
     def take_record(self, at_ms: int, offset: int, record: bytes) -> None:
         """Let a record of the log arrive; they arrive in order."""
-        self._deliver(at_ms, lambda: self._follower.take([Entry(0, offset, record)]))
+        self._deliver(at_ms, lambda: self._read(offset, record))
 
     def take_payload(self, at_ms: int, header: UpdateHeader) -> None:
         """Let an update's whole payload arrive."""
@@ -98,10 +98,16 @@ class VirtualValidator:
     def _poll(self) -> None:
         now_ms = self._world.clock.now_ms
         self._planned.discard(now_ms)
+        has_read = self._follower.offset
         while self._inbox and self._inbox[0][0] <= now_ms:
             heapq.heappop(self._inbox)[2]()
-        if self._clock.is_running:
+        # Of payloads alone nothing follows while the scorer is at work: what waits meanwhile makes its next batch.
+        is_waiting = self._follower.offset == has_read and self._clock.jobs["score"] > 0
+        if self._clock.is_running and not is_waiting:
             self._step()
+
+    def _read(self, offset: int, record: bytes) -> None:
+        self._follower.take([Entry(0, offset, record)])
 
     def _step(self) -> None:
         self._node.step()

@@ -15,7 +15,7 @@ import time
 from flobc.composition.reports import RoundReport, SilentObserver
 from flobc.simulation.loading import read_world
 from flobc.simulation.simulate import simulate
-from tests.bench.virtual_trainers import ROUNDS, SHARDING, TASK, TRAINERS
+from tests.bench.virtual_trainers import BATCH_SIZE, EPOCHS, ROUNDS, SHARDING, TASK, TRAINERS
 
 
 class Rounds(SilentObserver):
@@ -31,7 +31,8 @@ class Rounds(SilentObserver):
 def measure(trainers: int, rounds: int, workers: int) -> dict[str, float]:
     """Simulate once and return what it cost."""
     text = (
-        f"run: {{task: '{TASK}', trainers: {trainers}, rounds: {rounds}, sync: bsp}}\ndata: {{sharding: '{SHARDING}'}}"
+        f"run: {{task: '{TASK}', trainers: {trainers}, rounds: {rounds}, sync: bsp}}\n"
+        f"training: {{batch_size: {BATCH_SIZE}, epochs: {EPOCHS}}}\ndata: {{sharding: '{SHARDING}'}}"
     )
     start_s, start_cpu_s, observer = time.monotonic(), time.process_time(), Rounds()
     found = simulate(read_world("bench", text), observer=observer, workers=workers)

@@ -6,14 +6,16 @@ packages come last on their path.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import sys
 from typing import Any
 
 PACKAGES = "FLOBC_BENCH_PACKAGES"
-TASK = "synthetic:examples=50000,features=64,classes=10"
+TASK = "synthetic:examples=20000,features=64,classes=10"
 SHARDING = "dirichlet:0.5"
+BATCH_SIZE, EPOCHS = 8, 5
 TRAINERS, ROUNDS = 1_000, 20
 
 
@@ -43,8 +45,9 @@ def get_initial(trainers: int) -> Any:
 def train_client(weights: Any, client: int, trainers: int, seed: int) -> tuple[Any, int]:
     """Return the vector after one client's local training, and how many examples it has."""
     task, train, indices = open_world(trainers)
+    settings = dataclasses.replace(task.default_settings, batch_size=BATCH_SIZE, epochs=EPOCHS)
     shard = train[indices[client]]
-    return task.train(weights, shard, task.default_settings, seed).vector, len(shard)
+    return task.train(weights, shard, settings, seed).vector, len(shard)
 
 
 def measure_accuracy(weights: Any, trainers: int) -> float:
