@@ -14,7 +14,7 @@ from flobc.cli.places import check_run_place, expand_path, get_data_directory, m
 from flobc.composition.run_directory import is_run_directory, load_height, validate_room
 from flobc.errors import UsageError
 from flobc.simulation.loading import World, load_world
-from flobc.simulation.results import RoundRow, save_results
+from flobc.simulation.results import JSON_NAME, RoundRow
 from flobc.simulation.simulate import SimulationResult, simulate
 
 MAX_ROWS = 20
@@ -34,12 +34,10 @@ def execute(arguments: Namespace) -> int:
     progress, shown = build_progress(talk, describe_opening(world, root, moved))
     try:
         with shown:
-            result = simulate(world, directory=root, observer=progress, workers=workers)
+            result = simulate(world, directory=root, out=out, observer=progress, workers=workers)
     except KeyboardInterrupt:
-        talk.say(describe_stop(world, root))
+        talk.say(describe_stop(world, root, out))
         raise
-    if out is not None:
-        save_results(out, result.results)
     seconds = time.monotonic() - started_s
     places = [str(place) for place in (root, out) if place is not None]
     if arguments.json:
@@ -82,13 +80,16 @@ def describe_opening(world: World, root: Path | None, moved: Path | None) -> str
     )
 
 
-def describe_stop(world: World, root: Path | None) -> str:
+def describe_stop(world: World, root: Path | None, out: Path | None) -> str:
     """Return what an interrupted simulation leaves."""
-    if root is None or not is_run_directory(root):
+    places = [str(place) for place in (root, out) if place is not None and (place / JSON_NAME).is_file()]
+    if not places:
         return "Stopped; nothing is kept."
+    reached = "" if root is None else f" at height {load_height(root)} of {world.settings.rounds}"
+    anew = " with --new" if root is not None else ""
     return (
-        f"Stopped at height {load_height(root)} of {world.settings.rounds}. Results up to there are in {root}; a "
-        "simulation cannot go on from them: give the same command with --new to begin anew."
+        f"Stopped{reached}. Results up to there are in {' and '.join(places)}; a simulation cannot go on from them: "
+        f"give the same command{anew} to begin anew."
     )
 
 

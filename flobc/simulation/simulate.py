@@ -44,13 +44,15 @@ def simulate(
     *,
     task: Task | None = None,
     directory: Path | None = None,
+    out: Path | None = None,
     observer: Observer | None = None,
     workers: int = 0,
 ) -> SimulationResult:
     """Let a world go on until its last round, and verify the chain that it leaves.
 
-    With ``directory``, a new one, the chain is kept there like that of ``flobc run``, results beside it, also those
-    of a world that was stopped; without, everything lives in memory. ``task`` stands for the one that is named.
+    With ``directory``, a new one, the chain is kept there like that of ``flobc run``; without, it lives in memory.
+    Results are written there and to ``out``, also those of a world that was stopped. ``task`` stands for the one
+    that is named.
 
     **Raises** UsageError for what cannot be, DataError when data is missing, FlobcError when the chain stops,
     VerificationError when it does not hold.
@@ -70,7 +72,9 @@ def simulate(
             if directory is not None:
                 for test in simulated.census.tests.values():
                     append_test(directory, test)
-                save_results(directory, results)
+            for place in (directory, out):
+                if place is not None:
+                    save_results(place, results)
         verified = verify_chain(StoresArchive(federation.genesis, stores), full=False)
         return SimulationResult(results, simulated.state, verified)
 
