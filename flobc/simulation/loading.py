@@ -35,6 +35,7 @@ TARGETS = {
     "codec": "params.codec",
     "score_metric": "params.scoring.metric",
     "accept_tolerance": "params.scoring.accept_tolerance",
+    "min_mass": "params.weights.min_mass_ppm",
     "admission": "params.admission.mode",
 }
 """Which setting of a run each key of ``run`` changes."""

@@ -69,6 +69,8 @@ class RunScenario:
     codec: str | None = key(choice(*CODEC_NAMES), None)
     score_metric: str | None = key(choice("loss", "accuracy"), None)
     accept_tolerance: int | None = key(share(), None)
+    min_mass: int | None = key(share(), None)
+    """Least denominator of the weights, as a share of the active trainers: lower it where few of them are awake."""
 
 
 @dataclass(frozen=True)
