@@ -58,6 +58,7 @@ def build_parser() -> CommandParser:
     root = build_root()
     commands = add_commands(root, "commands")
     add_run(commands)
+    add_simulate(commands)
     add_system(commands)
     add_scaling(commands)
     add_genesis(commands)
@@ -90,6 +91,21 @@ def add_run(commands: Commands) -> None:
         "(default: a new directory in your data folder, or your same command's unfinished run)",
     )
     add_option(group, command, "--new", action="store_true", help="start anew; a run in --dir is moved aside")
+    add_output_options(command)
+
+
+def add_simulate(commands: Commands) -> None:
+    """Add ``flobc simulate``."""
+    command = commands.add("simulate", lazily("simulate"), "let a scenario's world go on under a virtual clock")
+    command.usage = "flobc simulate SCENARIO.yaml [OPTIONS]"
+    command.epilog = "example: flobc simulate examples/scenarios/stragglers.yaml --out results"
+    command.add_argument("scenario", metavar="SCENARIO.yaml", help="the world; docs/simulation.md lists every key")
+    add_option(command, command, "--dir", metavar="DIR", help="keep the chain there, results beside it")
+    add_option(command, command, "--out", metavar="DIR", help="write results.json, results.csv and trainers.csv there")
+    add_option(command, command, "--new", action="store_true", help="a run in --dir is moved aside")
+    add_option(command, command, "--seed", metavar="N", help="instead of the scenario's")
+    add_option(command, command, "--rounds", metavar="N", help="instead of the scenario's")
+    add_option(command, command, "--workers", metavar="N", default="0", help="threads; 0 is one per core")
     add_output_options(command)
 
 

@@ -105,7 +105,7 @@ class EmbeddedRun:
             self._engine, None if stores.keeps_payloads else stores.payloads, federation.genesis.initial_model
         )
         self._omniscience = Omniscience(
-            self._engine, federation, shards, stores.blocks, settings.seed, self._attacks.keys()
+            self._engine, federation, shards.trainers.__getitem__, stores.blocks, settings.seed, self._attacks.keys()
         )
         if any(isinstance(attack, KnowingAttack) for attack in self._attacks.values()):
             self._engine.remember_training()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from flobc.composition.genesis import Federation, Shards
+from flobc.composition.genesis import Federation
 from flobc.errors import NotHeld
 from flobc.learning.attacks import Knowledge
+from flobc.learning.task import Examples
 from flobc.ports.blocks import BlockStore
 from flobc.protocol.roles.duties import Train
 from flobc.runtime.engine import LearningEngine, Vector
 from flobc.runtime.seeds import derive_seed
+
+MAX_KNOWN = 50
+"""How many honest trainers attackers look at: more cost time and change what they forge little."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Omniscience:
 
     engine: LearningEngine
     federation: Federation
-    shards: Shards
+    get_shard: Callable[[int], Examples]
     blocks: BlockStore
     seed: int
     attackers: Collection[int]
@@ -28,13 +32,13 @@ class Omniscience:
     def know(self, duty: Train) -> Knowledge:
         """Return what an attacker knows who trains from this base. **Raises** NotHeld when the model is gone."""
         base = self.engine.get_view(duty.model).vector
-        honest = [index for index in range(len(self.shards.trainers)) if index not in self.attackers]
-        updates = [self._train(index, duty.base_height, base) - base for index in honest or [0]]
+        honest = [index for index in range(len(self.federation.trainers)) if index not in self.attackers]
+        updates = [self._train(index, duty.base_height, base) - base for index in honest[:MAX_KNOWN] or [0]]
         return Knowledge(updates, len(self.attackers), base - self._get_previous(duty, base))
 
     def _train(self, index: int, height: int, base: Vector) -> Vector:
         seed = derive_seed(self.seed, "train", index, height, 0)
-        return self.engine.train(base, self.shards.trainers[index], self.federation.training, seed)
+        return self.engine.train(base, self.get_shard(index), self.federation.training, seed)
 
     def _get_previous(self, duty: Train, base: Vector) -> Vector:
         """The model before the base; the base itself where it is the first or the one before is gone."""

@@ -50,11 +50,11 @@ class Retention:
         self._open[compute_update_id(header)] = header.base_height
 
     def on_commit(self, state: ChainState) -> None:
-        """Forget what the newest block has made useless."""
+        """Forget what a block has made useless; what belongs to later ones stays."""
         sync, height = state.params.sync, state.height
 
         def is_allowed(base: int) -> bool:
-            return is_base_allowed(sync, base, height)
+            return base > height or is_base_allowed(sync, base, height)
 
         self._forget_models(height, is_allowed)
         settled = {decision.update for decision in state.head.body.decisions}
@@ -66,8 +66,9 @@ class Retention:
             self._forget_updates(self._settled.popleft())
 
     def _forget_models(self, height: int, is_allowed: Callable[[int], bool]) -> None:
-        bases = [base for base in self._models if is_allowed(base)][-MAX_BASES:]
-        keep = {0, max(0, height - 1), *bases}
+        bases = [base for base in self._models if base <= height and is_allowed(base)][-MAX_BASES:]
+        newer = [base for base in self._models if base > height]
+        keep = {0, max(0, height - 1), *bases, *newer}
         self._models = {base: model for base, model in self._models.items() if base in keep}
         self._held.keep_models(frozenset(self._models.values()))
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,37 @@ class Training:
     shard: Examples
     settings: TrainSettings
     seed: int
+
+
+class Trainings(Protocol):
+    """Where a trainer leaves a training that others' may be computed with."""
+
+    def add(
+        self, training: Training, finish: Callable[[ModelView, Vector], R], done: Callable[[R | None], None]
+    ) -> None:
+        """Take a training on; see ``JointTraining.add``."""
+        ...
+
+
+def train_jointly(
+    engine: LearningEngine, trainings: Sequence[Training], finishes: Sequence[Callable[[ModelView, Vector], R]]
+) -> list[R | None]:
+    """Return what each ``finish`` makes of its training; all are of one model and alike settings.
+
+    None for each when no store holds the model any more.
+    """
+    try:
+        view = engine.get_view(trainings[0].model)
+    except NotHeld:  # the chain has gone on, and nobody trains from this model any more
+        return [None] * len(trainings)
+    found = train_many(
+        engine.task,
+        [view.vector if training.start is None else training.start for training in trainings],
+        [training.shard for training in trainings],
+        trainings[0].settings,
+        [training.seed for training in trainings],
+    )
+    return [finish(view, result.vector) for finish, result in zip(finishes, found, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -75,16 +106,4 @@ class JointTraining:
         self._scheduler.submit("train", lambda: self._train(group), 0, hand_out)
 
     def _train(self, group: list[_Waiting[R]]) -> list[R | None]:
-        trainings = [item.training for item in group]
-        try:
-            view = self._engine.get_view(trainings[0].model)
-        except NotHeld:  # the chain has gone on, and nobody trains from this model any more
-            return [None] * len(group)
-        found = train_many(
-            self._engine.task,
-            [view.vector if training.start is None else training.start for training in trainings],
-            [training.shard for training in trainings],
-            trainings[0].settings,
-            [training.seed for training in trainings],
-        )
-        return [item.finish(view, result.vector) for item, result in zip(group, found, strict=True)]
+        return train_jointly(self._engine, [item.training for item in group], [item.finish for item in group])

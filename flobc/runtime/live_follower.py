@@ -39,11 +39,20 @@ class LiveFollower:
     what the state seems to owe may long have been paid. ``on_commit`` is called with the state after each block got
     its certificate, ``on_closed`` when a round closes, ``on_refused`` with each record that changed nothing and the
     rule it broke, ``on_lost`` when something sent was not read back, or was refused because others' records came
-    first: what is owed must then be derived again. ``on_failure`` gets what no trying again can mend.
+    first: what is owed must then be derived again. ``on_failure`` gets what no trying again can mend. ``apply`` is
+    the transition function, or one that knows its results already.
     """
 
-    def __init__(self, log: Appender, state: ChainState, scheduler: Scheduler, offset: int = 0) -> None:
+    def __init__(
+        self,
+        log: Appender,
+        state: ChainState,
+        scheduler: Scheduler,
+        offset: int = 0,
+        apply: Callable[[ChainState, bytes], ChainState] = apply_record,
+    ) -> None:
         self._log = log
+        self._apply_record = apply
         self._scheduler = scheduler
         self._sent: dict[int, _Sent] = {}
         self._refused: set[bytes] = set()
@@ -97,7 +106,7 @@ class LiveFollower:
         before, waiting = self.state, len(self._sent)
         self._sent = {kind: sent for kind, sent in self._sent.items() if sent.record != record}
         try:
-            self.state = apply_record(before, record)
+            self.state = self._apply_record(before, record)
         except RemoteProtocolError as error:
             self.rejected[error.rule] += 1
             self.on_refused(record, error.rule)

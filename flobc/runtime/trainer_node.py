@@ -22,7 +22,7 @@ from flobc.protocol.sync.policies import is_base_allowed, is_k_allowed
 from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine, ModelView
 from flobc.runtime.follower import Follower
-from flobc.runtime.joint_training import JointTraining, Training
+from flobc.runtime.joint_training import Training, Trainings
 from flobc.runtime.seeds import derive_seed
 from flobc.runtime.stages import mark
 
@@ -48,7 +48,7 @@ class TrainerParts:
     attack: Attack | None = None
     know: Callable[[Train], Knowledge] | None = None
     """What an attack that looks at others' updates is told; called on the worker."""
-    joint: JointTraining | None = None
+    joint: Trainings | None = None
     """Where trainings wait for those of other trainers of the process; without it each is a job of its own."""
 
 

@@ -140,7 +140,7 @@ class ValidatorNode:
             self._start(
                 [("score", duty.update) for duty in batch],
                 functools.partial(scorer.score, batch, elapsed_ms),
-                self._parts.durations.score_ms,
+                self._parts.durations.score_ms * len(batch),
                 functools.partial(self._on_votes, batch),
             )
 

@@ -96,6 +96,14 @@ FIGURES = (
         "s",
         "lower",
     ),
+    Figure(
+        "1,000 virtual trainers / Flower simulation",
+        Source("bench_simulation", ("round_s",)),
+        Source("flower_training", ("round_s",)),
+        1 / 10,
+        "s",
+        "lower",
+    ),
 )
 
 

@@ -16,6 +16,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from pathlib import Path
 from tests.bench.figures import FIGURES, Figure, Report, Row, judge, merge_reports
 from tests.bench.machine import format_machine, get_machine
 from tests.bench.peer import BENCH_FOLDER, PeerError, ensure_environment, say
+from tests.bench.virtual_trainers import PACKAGES
 
 ROOT = BENCH_FOLDER.parents[1]
 BENCH_TIMEOUT_S = 600
@@ -33,6 +35,8 @@ QUICK_ARGUMENTS = {
     "flower_simulation": ["--rounds", "8", "--warm-up", "3"],
     "bench_services": ["--rounds", "10"],
     "flower_deployment": ["--rounds", "1"],
+    "bench_simulation": ["--rounds", "3"],
+    "flower_training": ["--rounds", "2"],
 }
 
 
@@ -128,7 +132,7 @@ def run_program(python: Path, bench: str, arguments: Sequence[str]) -> dict[str,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), PACKAGES: sysconfig.get_path("purelib")},
         start_new_session=True,
     )
     try:

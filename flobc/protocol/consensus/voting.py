@@ -69,6 +69,19 @@ def validate_admission(state: ChainState, header: UpdateHeader) -> bytes:
 
     **Raises** RemoteProtocolError with the rule that the header breaks.
     """
+    validate_base(state, header)
+    update = compute_update_id(header)
+    known = state.core.known.get(build_identity_key(header))
+    if known is not None and known.update != update:
+        raise RemoteProtocolError("ROUND-2", f"the known update {known.update.hex()[:12]}", update.hex()[:12])
+    return update
+
+
+def validate_base(state: ChainState, header: UpdateHeader) -> None:
+    """Check that an update's trainer is admitted and may still start from its base (ROUND-1, ROUND-3).
+
+    **Raises** RemoteProtocolError with the rule that the header breaks.
+    """
     core, sync = state.core, state.params.sync
     entry = core.trainers.get(header.trainer)
     if entry is None:
@@ -79,32 +92,24 @@ def validate_admission(state: ChainState, header: UpdateHeader) -> bytes:
         )
     if header.base_height <= entry.last_used_base:
         raise RemoteProtocolError("ROUND-3", f"a base newer than {entry.last_used_base}", str(header.base_height))
-    update = compute_update_id(header)
-    known = core.known.get(build_identity_key(header))
-    if known is not None and known.update != update:
-        raise RemoteProtocolError("ROUND-2", f"the known update {known.update.hex()[:12]}", update.hex()[:12])
-    return update
-
-
-def _add_header(core: CoreState, header: UpdateHeader, update: bytes, place: int) -> CoreState:
-    known = KnownHeader(update, header.trainer, header.base_height, header.payload_root, core.position)
-    return replace(
-        core,
-        pending={**core.pending, update: PendingUpdate(header, core.position, place, {})},
-        known={**core.known, build_identity_key(header): known},
-    )
 
 
 def _add_headers(state: ChainState, headers: tuple[UpdateHeader, ...]) -> ChainState:
+    if not headers:
+        return state
+    core = state.core
+    pending, known = dict(core.pending), dict(core.known)
     for place, header in enumerate(headers):
-        if build_identity_key(header) in state.core.known:
+        identity = build_identity_key(header)
+        if identity in known:
             continue
         try:
             update = validate_update_header(state, header)
         except RemoteProtocolError:
             continue  # a header that came too late is skipped alone; its sender may be honest (ROUND-4)
-        state = replace(state, core=_add_header(state.core, header, update, place))
-    return state
+        pending[update] = PendingUpdate(header, core.position, place, {})
+        known[identity] = KnownHeader(update, header.trainer, header.base_height, header.payload_root, core.position)
+    return replace(state, core=replace(core, pending=pending, known=known))
 
 
 def is_vote_well_formed(state: ChainState, vote: Vote) -> bool:
@@ -145,13 +150,9 @@ def apply_vote_batch(state: ChainState, batch: VoteBatch) -> ChainState:
             f"{len(batch.votes)} votes and {len(batch.headers)} headers",
         )
     before = state.core
-    state = _add_headers(state, tuple(header for header in batch.headers if _is_voted_on(header, batch)))
+    voted = {vote.update for vote in batch.votes}
+    state = _add_headers(state, tuple(header for header in batch.headers if compute_update_id(header) in voted))
     core = _add_report(_add_votes(state, batch), batch.validator, batch.report)
     if core == before:
         raise RemoteProtocolError("ROUND-5", "a vote or report that still applies", "none")
     return replace(state, core=core)
-
-
-def _is_voted_on(header: UpdateHeader, batch: VoteBatch) -> bool:
-    update = compute_update_id(header)
-    return any(vote.update == update for vote in batch.votes)

@@ -12,7 +12,7 @@ from flobc.protocol.consensus.state import (
     ClosedRound,
     build_identity_key,
 )
-from flobc.protocol.consensus.voting import validate_admission, validate_header_form
+from flobc.protocol.consensus.voting import validate_base, validate_header_form
 from flobc.protocol.messages import (
     Evidence,
     Fault,
@@ -49,7 +49,8 @@ MAX_HEIGHTS_AHEAD = 16
 class ValidatorRole:
     """One validator's own memory: results that the log may not hold yet.
 
-    ``headers`` are updates whose payload is complete, in order of arrival, ``votes`` own results by update,
+    ``headers`` are updates whose payload is complete, in order of arrival, ``identities`` the same by what their
+    trainers must not sign twice, ``votes`` own results by update,
     ``results`` own model digests by height, ``evidence`` conflicts by the update's identity or the sealing key,
     ``stray_seals`` others' that the chain did not count, ``seal`` the last one made durable, ``has_approved``
     whether it gave this chain up for a successor: then it seals no more (CHAIN-14).
@@ -58,6 +59,7 @@ class ValidatorRole:
     key: bytes
     bases: dict[int, BaseEvaluation] = field(default_factory=dict)
     headers: dict[bytes, UpdateHeader] = field(default_factory=dict)
+    identities: dict[bytes, bytes] = field(default_factory=dict)
     votes: dict[bytes, Vote] = field(default_factory=dict)
     results: dict[int, bytes] = field(default_factory=dict)
     expired: tuple[tuple[int, int], ...] = ()
@@ -83,8 +85,8 @@ def on_payload_complete(role: ValidatorRole, state: ChainState, header: UpdateHe
     if header.trainer not in state.core.trainers or not _is_well_formed(state, header):
         return role
     identity = build_identity_key(header)
-    other = next((item for item in role.headers.values() if build_identity_key(item) == identity), None)
-    if other is not None:
+    if identity in role.identities:
+        other = role.headers[role.identities[identity]]
         if identity in role.evidence or not is_equivocation(other, header):
             return role
         evidence = build_evidence(encode_record(other), encode_record(header))
@@ -92,7 +94,8 @@ def on_payload_complete(role: ValidatorRole, state: ChainState, header: UpdateHe
     update = compute_update_id(header)
     if not _is_open(state, update, header):
         return role
-    return replace(role, headers={**role.headers, update: header})
+    headers, identities = {**role.headers, update: header}, {**role.identities, identity: update}
+    return replace(role, headers=headers, identities=identities)
 
 
 def on_record_refused(role: ValidatorRole, state: ChainState, record: bytes) -> ValidatorRole:
@@ -170,6 +173,7 @@ def forget_old(role: ValidatorRole, state: ChainState) -> ValidatorRole:
     return replace(
         role,
         headers=keep,
+        identities={identity: update for identity, update in role.identities.items() if update in keep},
         votes={update: vote for update, vote in role.votes.items() if update in keep},
         bases={
             height: item
@@ -235,7 +239,7 @@ def _is_open(state: ChainState, update: bytes, header: UpdateHeader) -> bool:
         # The trainer has seen blocks that this node has not yet read.
         return header.base_height <= state.core.height + MAX_HEIGHTS_AHEAD
     try:
-        validate_admission(state, header)
+        validate_base(state, header)
     except RemoteProtocolError:
         return False
     return True
