@@ -27,7 +27,7 @@ VALUES = {
 }
 
 VALIDATORS = 4
-ROLES = ("trainer", "validator", "ledger", "redis", "kafka")
+ROLES = ("trainer", "validator", "ledger", "explorer", "redis", "kafka")
 DRAIN = ("drain", "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=40s")
 
 
