@@ -102,7 +102,7 @@
 
 {{- define "flobc.checkServers" -}}
 {{- $values := .Values -}}
-{{- if and (eq $values.kafka.mode "external") (not $values.kafka.external.address) -}}
+{{- if and (eq $values.kafka.mode "external") (not $values.kafka.external.address) (include "flobc.takesPart" .) -}}
 {{- fail "kafka.external.address is missing, and kafka.mode is external; give the server's HOST:PORT." -}}
 {{- end -}}
 {{- if and (eq $values.kafka.mode "bundled") (or $values.kafka.external.address (ne $values.kafka.external.security "plaintext")) -}}
@@ -117,6 +117,16 @@
 {{- if and (or (include "flobc.trainers" . | int) (eq $values.scaling "external")) (not (include "flobc.ledgerAddresses" .)) -}}
 {{- fail "ledgers.replicas is 0 and ledgers.external names none, so trainers could not follow the chain; give one of them." -}}
 {{- end -}}
+{{- $explorer := $values.explorer -}}
+{{- if and $explorer.enabled (not (include "flobc.ledgerAddresses" .)) -}}
+{{- fail "explorer.enabled needs ledgers to ask, and ledgers.replicas is 0 and ledgers.external names none; give one of them, or set explorer.enabled to false." -}}
+{{- end -}}
+{{- if and $explorer.ingress.enabled (not $explorer.enabled) -}}
+{{- fail "explorer.ingress.enabled is true, and explorer.enabled is false; turn the explorer on, or the Ingress off." -}}
+{{- end -}}
+{{- if and $explorer.ingress.enabled $values.networkPolicy.enabled (not $values.networkPolicy.viewers) -}}
+{{- fail "networkPolicy.viewers is empty, so the controller behind explorer.ingress could not reach the explorer; name where the controller runs, or set networkPolicy.enabled to false." -}}
+{{- end -}}
 {{- if and (include "flobc.hasLedgers" .) (not (include "flobc.validatorAddresses" .)) -}}
 {{- fail "validators.peers is empty and this release has no validators, so its ledgers could fetch no model; name some, or set ledgers.replicas to 0." -}}
 {{- end -}}
@@ -126,8 +136,8 @@
 {{- $values := .Values -}}
 {{- $kafka := $values.kafka.external -}}
 {{- $roles := without (include "flobc.roles" . | fromYamlArray) "kafka" "redis" "prometheus" "grafana" "test" -}}
-{{- if ne $kafka.security "plaintext" -}}
-{{- range $role := append $roles "ledger" | uniq -}}
+{{- if and (ne $kafka.security "plaintext") (include "flobc.takesPart" .) -}}
+{{- range $role := append (without $roles "explorer") "ledger" | uniq -}}
 {{- $own := get $kafka $role -}}
 {{- if not $own.existingSecret -}}
 {{- fail (printf "kafka.external.%s.existingSecret is missing, and kafka.external.security is %s; name the Secret by which it is known there (helm test is a ledger)." $role $kafka.security) -}}
@@ -147,7 +157,7 @@
 {{- if and $redis.clientCertificate (not (and $redis.tls $redis.existingSecret)) -}}
 {{- fail "redis.external.clientCertificate needs redis.external.tls and redis.external.existingSecret with tls.crt and tls.key; set them." -}}
 {{- end -}}
-{{- if or $values.grpc.tls.trainer $values.grpc.tls.validator $values.grpc.tls.ledger -}}
+{{- if values $values.grpc.tls | join "" -}}
 {{- range $role := append $roles "ledger" | uniq -}}
 {{- if not (get $values.grpc.tls $role) -}}
 {{- fail (printf "grpc.tls.%s is missing, and another role has mutual TLS; name its Secret too, for all speak it or none does." $role) -}}

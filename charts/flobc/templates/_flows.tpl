@@ -9,6 +9,9 @@
 {{- if include "flobc.hasLedgers" . }}
 - ledger
 {{- end }}
+{{- if .Values.explorer.enabled }}
+- explorer
+{{- end }}
 {{- if eq .Values.kafka.mode "bundled" }}
 - kafka
 {{- end }}
@@ -31,9 +34,11 @@
 - {from: ledger, to: kafka, port: 9092}
 - {from: ledger, to: redis, port: 6379}
 - {from: ledger, to: validator, port: 7000}
+- {from: explorer, to: ledger, port: 7000}
 - {from: prometheus, to: trainer, port: 9100}
 - {from: prometheus, to: validator, port: 9100}
 - {from: prometheus, to: ledger, port: 9100}
+- {from: prometheus, to: explorer, port: 9100}
 - {from: grafana, to: prometheus, port: 9090}
 - {from: test, to: kafka, port: 9092}
 - {from: test, to: redis, port: 6379}
@@ -56,7 +61,7 @@
 {{- $found = $values.validators.peers -}}
 {{- end -}}
 {{- $ports := list -}}
-{{- range $found -}}
+{{- range compact $found -}}
 {{- $ports = append $ports (splitList ":" . | last | trim | int) -}}
 {{- end -}}
 {{- if eq .role "kubernetes" -}}

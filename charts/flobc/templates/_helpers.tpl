@@ -35,11 +35,11 @@ flobc-{{ .role }}:{{ $image.tag | default .root.Chart.AppVersion }}
 {{- end -}}
 {{- end -}}
 
-{{/* A role's values: what is set for trainer, validator, ledger, kafka or redis. Takes root and role; YAML. */}}
+{{/* A role's values: what is set for trainer, validator, ledger, explorer, kafka or redis. Takes root and role; YAML. */}}
 {{- define "flobc.options" -}}
 {{- $values := .root.Values -}}
 {{- $all := dict "trainer" $values.trainers "validator" $values.validators "ledger" $values.ledgers -}}
-{{- $all = merge $all (dict "kafka" $values.kafka.bundled "redis" $values.redis.bundled) -}}
+{{- $all = merge $all (dict "explorer" $values.explorer "kafka" $values.kafka.bundled "redis" $values.redis.bundled) -}}
 {{- get $all .role | default dict | toYaml -}}
 {{- end -}}
 
@@ -114,7 +114,7 @@ replicas: {{ $live.spec.replicas }}
 {{- concat $addresses .Values.validators.peers | join "," -}}
 {{- end -}}
 
-{{/* Addresses of the ledgers that trainers ask: this release's and other parties'. */}}
+{{/* Addresses of the ledgers that trainers and the explorer ask: this release's and other parties'. */}}
 {{- define "flobc.ledgerAddresses" -}}
 {{- $addresses := list -}}
 {{- if include "flobc.hasLedgers" . -}}
@@ -126,6 +126,12 @@ replicas: {{ $live.spec.replicas }}
 {{/* Whether this release has ledgers: "yes" or nothing. */}}
 {{- define "flobc.hasLedgers" -}}
 {{- if gt (int .Values.ledgers.replicas) 0 -}}yes{{- end -}}
+{{- end -}}
+
+{{/* Whether this release takes part in the chain, and so speaks to Kafka; an explorer only looks. "yes" or nothing. */}}
+{{- define "flobc.takesPart" -}}
+{{- $learners := add (include "flobc.trainers" . | int) (include "flobc.validators" . | int) | int -}}
+{{- if or $learners (include "flobc.hasLedgers" .) (eq .Values.scaling "external") -}}yes{{- end -}}
 {{- end -}}
 
 {{- define "flobc.kafkaAddress" -}}

@@ -67,7 +67,7 @@ capabilities: {drop: [ALL]}
   valueFrom: {fieldRef: {fieldPath: "metadata.labels['apps.kubernetes.io/pod-index']"}}
 {{- end -}}
 
-{{/* Settings of every service. Takes root and role. */}}
+{{/* Settings of every service that takes part in the chain. Takes root and role. */}}
 {{- define "flobc.settings" -}}
 - {name: FLOBC_KAFKA, value: {{ include "flobc.kafkaAddress" .root | quote }}}
 - {name: FLOBC_LISTEN, value: "0.0.0.0:7000"}
@@ -75,6 +75,11 @@ capabilities: {drop: [ALL]}
 - {name: FLOBC_LOG_LEVEL, value: {{ .root.Values.logLevel | quote }}}
 - {name: OMP_NUM_THREADS, value: "1"}
 {{- include "flobc.kafkaAccess" . }}
+{{- include "flobc.grpcAccess" . }}
+{{- end -}}
+
+{{/* What a role shows to other services under mutual TLS. Takes root and role. */}}
+{{- define "flobc.grpcAccess" -}}
 {{- if get .root.Values.grpc.tls .role }}
 - {name: FLOBC_GRPC_CA, value: /secrets/grpc/ca.crt}
 - {name: FLOBC_GRPC_CERTIFICATE, value: /secrets/grpc/tls.crt}
@@ -132,7 +137,7 @@ capabilities: {drop: [ALL]}
 {{- define "flobc.accessSecrets" -}}
 {{- $values := .root.Values -}}
 {{- $found := dict -}}
-{{- if and (eq $values.kafka.mode "external") (ne $values.kafka.external.security "plaintext") -}}
+{{- if and (eq $values.kafka.mode "external") (ne $values.kafka.external.security "plaintext") (hasKey $values.kafka.external .role) -}}
 {{- $_ := set $found "kafka" (get (get $values.kafka.external .role) "existingSecret") -}}
 {{- end -}}
 {{- if and (eq .role "ledger") (eq $values.redis.mode "external") $values.redis.external.existingSecret -}}

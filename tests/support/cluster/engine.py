@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[3]
 STAND_INS = Path(__file__).with_name("images")
 DEBIAN = "localhost/flobc-test/debian:bookworm"
 BASES = {"python": "python:3.11-slim", "redis": "redis:8.2.2", "kafka": f"apache/kafka:{KAFKA_VERSION}"}
-ROLES = ("ledger", "validator", "trainer")
+ROLES = ("ledger", "explorer", "validator", "trainer")
 _START_S = 60
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -116,7 +116,7 @@ def _answers(client: str, environment: dict[str, str]) -> bool:
 
 
 def _choose_torch(role: str) -> list[str]:
-    if role == "ledger":
+    if role in ("ledger", "explorer"):
         return []
     locked = (ROOT / "requirements" / "torch.txt").read_text().partition("torch==")[2].split()[0]
     return [] if find_cpu_wheel(locked, []) else ["--build-arg", "TORCH=locked"]

@@ -54,8 +54,8 @@ class Release:
         self.cluster.helm("rollback", self.release, str(revision), *self._in, program=self._helm)
 
     def test(self) -> str:
-        """``helm test``. **Raises** RuntimeError with what it said when it fails."""
-        return self.cluster.helm("test", self.release, *self._in, "--timeout", "5m", program=self._helm)
+        """``helm test`` with what its pods said. **Raises** RuntimeError with all of that when it fails."""
+        return self.cluster.helm("test", self.release, *self._in, "--logs", "--timeout", "5m", program=self._helm)
 
     def uninstall(self) -> str:
         return self.cluster.helm("uninstall", self.release, *self._in, program=self._helm)

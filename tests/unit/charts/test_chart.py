@@ -99,7 +99,8 @@ def test_every_service_is_probed_and_has_time_to_end(example: str) -> None:
         (container,) = pod["containers"]
         assert {"livenessProbe", "readinessProbe"} <= container.keys(), name
         assert role == "redis" or "startupProbe" in container, name
-        assert pod["terminationGracePeriodSeconds"] >= 30, name  # the services end within 10 seconds, and 3 before
+        least_s = 15 if role == "explorer" else 30  # the services end within 10 seconds, and 3 before
+        assert pod["terminationGracePeriodSeconds"] >= least_s, name
 
 
 def test_what_serves_grpc_is_probed_by_grpc_unless_it_asks_for_certificates() -> None:
@@ -108,6 +109,19 @@ def test_what_serves_grpc_is_probed_by_grpc_unless_it_asks_for_certificates() ->
             if labels["app.kubernetes.io/component"] in ("validator", "ledger"):
                 probes = [pod["containers"][0][f"{kind}Probe"] for kind in ("startup", "liveness", "readiness")]
                 assert all("grpc" in probe for probe in probes) is (example == "default"), name
+
+
+@every_example
+def test_an_explorer_has_minutes_to_start_and_is_ready_when_it_has_the_chain(example: str) -> None:
+    for name, labels, pod in list_pods(render_example(example)):
+        if labels["app.kubernetes.io/component"] == "explorer":
+            (container,) = pod["containers"]
+            probes = {kind: container[f"{kind}Probe"] for kind in ("startup", "liveness", "readiness")}
+            paths = {kind: probe["httpGet"]["path"] for kind, probe in probes.items()}
+            assert paths == {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"}, name
+            ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+            assert {ports[probe["httpGet"]["port"]] for probe in probes.values()} == {8080}, name
+            assert probes["startup"]["periodSeconds"] * probes["startup"]["failureThreshold"] >= 300, name
 
 
 @every_example
@@ -182,13 +196,15 @@ def test_what_outlives_the_release_says_so(example: str) -> None:
             assert retention == {"whenDeleted": "Retain", "whenScaled": "Retain"}
         hook = item["metadata"].get("annotations", {})
         if "helm.sh/hook" in hook:
-            assert "hook-succeeded" in hook["helm.sh/hook-delete-policy"], item["metadata"]["name"]
+            goes = "hook-succeeded" in hook["helm.sh/hook-delete-policy"]
+            assert "before-hook-creation" in hook["helm.sh/hook-delete-policy"], item["metadata"]["name"]
+            assert goes is (hook["helm.sh/hook"] != "test"), "helm test --logs reads the logs of pods that are there"
 
 
 @every_example
 def test_equal_pods_go_to_different_nodes(example: str) -> None:
     for name, labels, pod in list_pods(render_example(example)):
-        if labels["app.kubernetes.io/component"] in ("trainer", "validator", "ledger"):
+        if labels["app.kubernetes.io/component"] in ("trainer", "validator", "ledger", "explorer"):
             (constraint,) = pod["topologySpreadConstraints"]
             assert matches(constraint["labelSelector"]["matchLabels"], labels), name
 
@@ -196,12 +212,14 @@ def test_equal_pods_go_to_different_nodes(example: str) -> None:
 @every_example
 def test_each_service_is_told_exactly_what_its_settings_ask_for(example: str) -> None:
     from flobc.composition.services.settings import (  # noqa: PLC0415 - only where the chart is rendered
+        ExplorerSettings,
         LedgerSettings,
         TrainerSettings,
         ValidatorSettings,
     )
 
     kinds: dict[str, Any] = {"trainer": TrainerSettings, "validator": ValidatorSettings, "ledger": LedgerSettings}
+    kinds |= {"explorer": ExplorerSettings}
     for name, labels, pod in list_pods(render_example(example)):
         kind = kinds.get(labels["app.kubernetes.io/component"])
         if kind is not None:
@@ -219,14 +237,14 @@ def test_a_budget_leaves_a_quorum(example: str) -> None:
     values = load_values(example)
     budgets = {item["metadata"]["name"]: item["spec"] for item in items if item["kind"] == "PodDisruptionBudget"}
     total = values.get("validators", {}).get("total") or {"ratio": 3}.get(example, 4)
-    name = next((name for name in list_names(items, "StatefulSet") if name.endswith("-validator")), "")
-    if total < 4:
-        assert name not in budgets
+    release = values.get("fullnameOverride", "r1-flobc")
+    if total < 4 or f"{release}-validator" not in list_names(items, "StatefulSet"):
+        assert f"{release}-validator" not in budgets
     else:
-        assert total - budgets[name]["maxUnavailable"] >= 2 * total // 3 + 1
-    ledger = name.replace("-validator", "-ledger")
+        assert total - budgets[f"{release}-validator"]["maxUnavailable"] >= 2 * total // 3 + 1
     more_than_one = values.get("ledgers", {}).get("replicas", 1) > 1 or "autoscaling" in values.get("ledgers", {})
-    assert (ledger in budgets) is more_than_one
+    assert (f"{release}-ledger" in budgets) is more_than_one
+    assert (f"{release}-explorer" in budgets) is (values.get("explorer", {}).get("replicas", 1) > 1)
 
 
 def test_the_default_is_the_whole_federation() -> None:
@@ -234,6 +252,7 @@ def test_the_default_is_the_whole_federation() -> None:
     assert find(items, "StatefulSet", "r1-flobc-validator")["spec"]["replicas"] == 4
     assert find(items, "StatefulSet", "r1-flobc-trainer")["spec"]["replicas"] == 6
     assert find(items, "Deployment", "r1-flobc-ledger")["spec"]["replicas"] == 1
+    assert find(items, "Deployment", "r1-flobc-explorer")["spec"]["replicas"] == 1
     assert {"r1-flobc-kafka", "r1-flobc-redis"} <= list_names(items, "StatefulSet")
 
 

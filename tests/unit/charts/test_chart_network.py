@@ -12,16 +12,18 @@ NEEDED = {
     ("ledger", "kafka", 9092),
     ("ledger", "redis", 6379),
     ("ledger", "validator", 7000),
+    ("explorer", "ledger", 7000),
     ("prometheus", "trainer", 9100),
     ("prometheus", "validator", 9100),
     ("prometheus", "ledger", 9100),
+    ("prometheus", "explorer", 9100),
     ("grafana", "prometheus", 9090),
     ("test", "kafka", 9092),
     ("test", "redis", 6379),
     ("test", "ledger", 7000),
 }
 PORTS = {"trainer": {9100}, "validator": {7000, 9100}, "ledger": {7000, 9100}, "kafka": {9092}, "redis": {6379}}
-PORTS |= {"prometheus": {9090}}
+PORTS |= {"explorer": {8080, 9100}, "prometheus": {9090}}
 
 
 def list_policies(items: list[Item]) -> list[Item]:
@@ -79,6 +81,15 @@ def test_only_ports_that_are_served_are_open(example: str) -> None:
         assert open_ports <= PORTS.get(role, set()), role
 
 
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_port_of_a_policy_is_one_that_kubernetes_takes(example: str) -> None:
+    """The schema of its API takes any number, its server refuses a whole policy for port 0."""
+    for policy in list_policies(render_example(example)):
+        rules = [*(policy["ingress"] or []), *(policy["egress"] or [])]
+        ports = {port["port"] for rule in rules for port in rule["ports"]}
+        assert all(0 < port < 65_536 for port in ports), get_role(policy["podSelector"])
+
+
 def test_what_is_outside_is_reached_at_its_ports_alone() -> None:
     items = render_example("external")
     assert list_outside(items, "trainer") == {53, 9092, 19092}
@@ -86,19 +97,21 @@ def test_what_is_outside_is_reached_at_its_ports_alone() -> None:
     organisation = render_example("organisation")
     assert list_outside(organisation, "validator") == {53, 9092, 7000}
     assert list_outside(organisation, "trainer") == {53, 9092, 7000}
+    assert list_outside(render_example("explorer"), "explorer") == {53, 7000, 7443}
 
 
 def test_nobody_in_the_default_leaves_the_release_but_for_names_and_kubernetes() -> None:
     items = render_example("default")
     assert list_outside(items, "genesis") == {53, 443, 6443}
-    for role in ("trainer", "validator", "ledger", "kafka", "test"):
+    for role in ("trainer", "validator", "ledger", "explorer", "kafka", "test"):
         assert list_outside(items, role) == {53}
     assert list_outside(items, "redis") == set()
 
 
 def test_other_parties_come_in_where_they_are_named() -> None:
     peers = [{"namespaceSelector": {"matchLabels": {"team": "north"}}}]
-    for key, roles in (("peers", {"kafka", "validator", "ledger"}), ("clients", {"ledger"})):
+    named = {"peers": {"kafka", "validator", "ledger"}, "clients": {"ledger"}, "viewers": {"explorer"}}
+    for key, roles in (*named.items(), ("monitoring", {"trainer", "validator", "ledger", "explorer"})):
         items = render({"networkPolicy": {key: peers}})
         policies = list_policies(items)
         found = {

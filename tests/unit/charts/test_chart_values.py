@@ -73,11 +73,12 @@ def test_a_different_number_of_trainers_changes_nothing_but_the_number() -> None
     assert few == many
 
 
-@pytest.mark.parametrize("role", ["trainer", "ledger", "kafka", "redis"])
+@pytest.mark.parametrize("role", ["trainer", "ledger", "explorer", "kafka", "redis"])
 def test_every_role_may_be_left_out(role: str) -> None:
     values: Item = {
         "trainer": {"trainers": {"replicas": 0}},
         "ledger": {"ledgers": {"replicas": 0, "external": ["north:7000"]}},
+        "explorer": {"explorer": {"enabled": False}},
         "kafka": {"kafka": {"mode": "external", "external": {"address": "kafka:9092"}}},
         "redis": {"redis": {"mode": "external", "external": {"address": "redis:6379"}}},
     }[role]
@@ -137,6 +138,54 @@ def test_an_organisation_has_its_own_part_of_the_shards_and_asks_the_others() ->
     assert not any("genesis" in name for kind in ("Job", "Role", "Secret") for name in list_names(items, kind))
 
 
+def test_a_party_may_run_an_explorer_and_nothing_else() -> None:
+    """Of another party's chain: it asks that one's ledgers, and needs no server and no key."""
+    items = render_example("explorer")
+    assert list_names(items, "Deployment") == {"r1-flobc-explorer"}
+    assert not list_names(items, "StatefulSet") | list_names(items, "Job") | list_names(items, "Secret")
+    assert list_names(items, "Pod") == {"r1-flobc-test-chain"}
+    environment = get_environment(get_pod(items, "r1-flobc-explorer"))
+    assert environment["FLOBC_LEDGERS"].split(",") == load_values("explorer")["ledgers"]["external"]
+    (chain,) = [volume for volume in get_pod(items, "r1-flobc-explorer")["volumes"] if volume["name"] == "chain"]
+    assert chain["configMap"] == {"name": "shared-chain", "items": [{"key": "genesis", "path": "genesis"}]}
+
+
+def test_an_explorer_asks_this_release_s_ledgers_and_the_others() -> None:
+    items = render({"ledgers": {"external": ["north:7000"]}})
+    environment = get_environment(get_pod(items, "r1-flobc-explorer"))
+    assert environment["FLOBC_LEDGERS"] == "r1-flobc-ledger.prod.svc:7000,north:7000"
+
+
+def test_pages_are_asked_for_at_port_80_of_the_service_and_of_the_ingress_s_host() -> None:
+    items = render_example("explorer")
+    assert find(items, "Service", "r1-flobc-explorer")["spec"]["ports"] == [
+        {"name": "http", "port": 80, "targetPort": "http"}
+    ]
+    spec = find(items, "Ingress", "r1-flobc-explorer")["spec"]
+    assert spec["ingressClassName"] == "nginx"
+    assert spec["tls"] == [{"secretName": "chain-example-org", "hosts": ["chain.example.org"]}]
+    (rule,) = spec["rules"]
+    assert rule["host"] == "chain.example.org"
+    (path,) = rule["http"]["paths"]
+    assert path["backend"]["service"] == {"name": "r1-flobc-explorer", "port": {"name": "http"}}
+    notes = render_files(load_values("explorer"))["NOTES.txt"]
+    assert "port-forward service/r1-flobc-explorer 8080:80" in notes
+    assert "https://chain.example.org/" in notes
+
+
+def test_an_ingress_without_a_host_answers_for_any() -> None:
+    plain: Item = {"explorer": {"ingress": {"enabled": True}}, "networkPolicy": {"enabled": False}}
+    spec = find(render(plain), "Ingress", "r1-flobc-explorer")["spec"]
+    assert spec.keys() == {"rules"}
+    assert "host" not in spec["rules"][0]
+    assert not list_names(render({}), "Ingress"), "and there is none unless it is asked for"
+
+
+def test_an_explorer_keeps_its_index_in_room_of_the_size_that_was_set() -> None:
+    volumes = get_pod(render_example("explorer"), "r1-flobc-explorer")["volumes"]
+    assert {"name": "tmp", "emptyDir": {"sizeLimit": "4Gi"}} in volumes
+
+
 def test_two_releases_share_no_name() -> None:
     first, second = ({(item["kind"], item["metadata"]["name"]) for item in render({}, name)} for name in ("a", "b"))
     assert first.isdisjoint(second)
@@ -180,7 +229,7 @@ def test_the_bundled_prometheus_asks_names_that_are_each_pod_s() -> None:
         service = find(items, "Service", name.removesuffix(".prod.svc"))
         assert service["spec"]["clusterIP"] == "None"
         found[job["job_name"]] = service["spec"]["selector"]["app.kubernetes.io/component"]
-    assert found == {role: role for role in ("trainer", "validator", "ledger")}
+    assert found == {role: role for role in ("trainer", "validator", "ledger", "explorer")}
     source = find(items, "ConfigMap", "r1-flobc-grafana")["data"]["source.yaml"]
     assert yaml.safe_load(source)["datasources"][0]["url"] == "http://r1-flobc-prometheus.prod.svc:9090"
 

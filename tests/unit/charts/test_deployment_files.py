@@ -52,6 +52,8 @@ def test_skaffold_s_file_is_valid_under_every_profile() -> None:
 def test_skaffold_builds_what_the_chart_runs_and_sets_values_that_there_are() -> None:
     config = load_skaffold()
     assert {profile["name"] for profile in config["profiles"]} == {"kind", "dev", "loadtest"}
+    roles = {name.removeprefix("flobc-") for name in (each["image"] for each in config["build"]["artifacts"])}
+    assert roles == set(yaml.safe_load((CHART / "values.yaml").read_text())["image"]["references"])
     for artifact in config["build"]["artifacts"]:
         assert (ROOT / artifact["docker"]["dockerfile"]).exists()
     schema = json.loads((CHART / "values.schema.json").read_text())
@@ -77,7 +79,7 @@ def test_what_skaffold_verifies_by_may_ask_the_ledgers_and_is_restricted() -> No
 
 def test_under_development_a_service_runs_from_a_volume_that_holds_its_image_s_code() -> None:
     for name, labels, pod in list_pods(render_example("development")):
-        if labels["app.kubernetes.io/component"] in ("trainer", "validator", "ledger"):
+        if labels["app.kubernetes.io/component"] in ("trainer", "validator", "ledger", "explorer"):
             (filler,) = [each for each in pod["initContainers"] if each["name"] == "code"]
             (service,) = pod["containers"]
             assert filler["image"] == service["image"], name
