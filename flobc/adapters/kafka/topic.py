@@ -36,6 +36,10 @@ class KafkaTopic:
     ) -> None:
         self._max_record_bytes = min(max_record_bytes, MAX_RECORD_BYTES)
         self._meter, self._label = meter, label
+        meter.add(
+            "flobc_kafka_publish_errors_total", 0, topic=label
+        )  # of one that begins at 1 nobody sees that it grew
+        meter.add("flobc_kafka_read_errors_total", 0, topic=label)
         self._reader = RecordReader(settings, name)
         self._writer = RecordWriter(settings, name)
 

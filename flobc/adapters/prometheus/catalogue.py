@@ -18,7 +18,7 @@ class Metric:
     """One metric, named and measured as Prometheus asks for: base units, ``_total`` for counters.
 
     No label has more values than there are kinds of something, but for ``validator`` and ``trainer``, which
-    ``flobc.composition.services.names`` bounds. Updates are no label.
+    ``flobc.composition.services.names`` bounds. Updates are no label; ``job`` and ``instance`` are Prometheus's.
     """
 
     name: str
@@ -37,8 +37,8 @@ SERVICE = (
         ("chain", "task", "ratio", "sync", "trust", "rule", "codec"),
     ),
     Metric("flobc_ready", "gauge", "1 when the service has caught up and does its work."),
-    Metric("flobc_job_seconds", "histogram", "Seconds that a job beside the loop took.", ("job",), _JOB_S),
-    Metric("flobc_job_failures_total", "counter", "Jobs that are to be tried again.", ("job",)),
+    Metric("flobc_job_seconds", "histogram", "Seconds that a job beside the loop took.", ("work",), _JOB_S),
+    Metric("flobc_job_failures_total", "counter", "Jobs that are to be tried again.", ("work",)),
     Metric("flobc_workers_cpu_seconds_total", "counter", "CPU seconds of a validator's scoring processes."),
     Metric("flobc_workers_resident_bytes", "gauge", "Memory of a validator's scoring processes."),
 )

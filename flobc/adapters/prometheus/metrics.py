@@ -75,9 +75,9 @@ class Metrics:
         try:
             yield
         except Exception:
-            self.add("flobc_job_failures_total", job=job)
+            self.add("flobc_job_failures_total", work=job)
             raise
-        self.observe("flobc_job_seconds", time.monotonic() - start_s, job=job)
+        self.observe("flobc_job_seconds", time.monotonic() - start_s, work=job)
 
     def _find(self, name: str, labels: dict[str, str]) -> Any:
         metric = self._metrics[name]

@@ -77,7 +77,7 @@ class Loop:
 
     def _on_job(self, kind: str, duration_s: float) -> None:
         if kind in _TIMED_JOBS:
-            self.metrics.observe("flobc_job_seconds", duration_s, job=kind)
+            self.metrics.observe("flobc_job_seconds", duration_s, work=kind)
 
     def _is_finished(self) -> bool:
         if not self.stopping.is_set():

@@ -9,7 +9,7 @@ from flobc.composition.services.names import build_validator_names
 from flobc.composition.services.standing import Standing
 from flobc.errors import RemoteProtocolError
 from flobc.ports.metrics import Meter
-from flobc.protocol.chain.block import Block
+from flobc.protocol.chain.block import Block, Reason
 from flobc.protocol.consensus.state import ChainState, get_active_trainers
 from flobc.protocol.messages import Evidence, Ready, Seal, UpdateHeader, decode_record
 from flobc.protocol.params import Genesis, get_chain_id, get_quorum
@@ -66,6 +66,16 @@ class Progress:
         self.live = False
         describe_chain(meter, state.genesis)
         note_height(meter, state.height)
+        self._begin_counters()
+
+    def _begin_counters(self) -> None:
+        """Begin at 0 what alerts look at: of a counter that begins at 1 nobody sees that it grew."""
+        for name in self._names.values():
+            self._meter.add("flobc_ready_mismatches_total", 0, validator=name)
+        for role in ("trainer", "validator"):
+            self._meter.add("flobc_evidence_total", 0, role=role)
+        for reason in Reason:
+            self._meter.add("flobc_updates_decided_total", 0, reason=reason.name.lower())
 
     def on_record(self, before: ChainState, after: ChainState) -> None:
         """Take note of a record that moved the chain."""

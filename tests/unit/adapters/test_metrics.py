@@ -22,8 +22,8 @@ def test_jobs_are_timed_and_their_failures_counted() -> None:
     with pytest.raises(ZeroDivisionError), metrics.time_job("score"):
         _ = 1 // 0
     found = scrape(metrics)
-    assert found["flobc_job_seconds_count", (("job", "score"),)] == 1
-    assert found["flobc_job_failures_total", (("job", "score"),)] == 1
+    assert found["flobc_job_seconds_count", (("work", "score"),)] == 1
+    assert found["flobc_job_failures_total", (("work", "score"),)] == 1
 
 
 def test_the_process_itself_is_measured() -> None:
