@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 def run_ledger(settings: LedgerSettings, loop: Loop) -> None:
     """Be a ledger until the loop is stopped. **Raises** FlobcError when going on makes no sense."""
     genesis = load_genesis_file(settings.genesis)
+    loop.metrics.set("flobc_ready", 0)
     redis = connect(build_redis(settings, get_prefix(genesis)), loop.metrics)
     stores = build_stores(redis, genesis)
     snapshots = Snapshots(settings.data / "snapshot", loop)

@@ -55,6 +55,7 @@ logger = logging.getLogger(__name__)
 def run_trainer(settings: TrainerSettings, loop: Loop) -> None:
     """Be one trainer or several until the loop is stopped. **Raises** FlobcError when going on makes no sense."""
     genesis = load_genesis_file(settings.genesis)
+    loop.metrics.set("flobc_ready", 0)
     indices = settings.list_indices()
     identities = [load_key_file(settings.get_key_path(index)) for index in indices]
     joins = [find_join(genesis, identity, settings.invitation) for identity in identities]

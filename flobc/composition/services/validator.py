@@ -46,6 +46,7 @@ logger = logging.getLogger(__name__)
 def run_validator(settings: ValidatorSettings, loop: Loop) -> None:
     """Be a validator until the loop is stopped. **Raises** FlobcError when going on makes no sense."""
     genesis = load_genesis_file(settings.genesis)
+    loop.metrics.set("flobc_ready", 0)
     identity = load_key_file(settings.key)
     if identity.public_key not in genesis.validators:
         raise UsageError(f"The key in {settings.key} is none of this chain's validators; give the right one.")

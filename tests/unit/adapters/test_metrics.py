@@ -26,6 +26,16 @@ def test_jobs_are_timed_and_their_failures_counted() -> None:
     assert found["flobc_job_failures_total", (("work", "score"),)] == 1
 
 
+def test_a_gauge_is_shown_from_its_first_value_on() -> None:
+    """A service without Redis must not look like one whose Redis is away; counters begin at 0."""
+    metrics = Metrics()
+    assert ("flobc_redis_up", ()) not in scrape(metrics)
+    assert scrape(metrics)["flobc_redis_errors_total", ()] == 0
+    for value in (0, 1):
+        metrics.set("flobc_redis_up", value)
+        assert scrape(metrics)["flobc_redis_up", ()] == value
+
+
 def test_the_process_itself_is_measured() -> None:
     assert scrape(Metrics())["process_open_fds", ()] > 0
 
