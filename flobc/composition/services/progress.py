@@ -52,8 +52,9 @@ def note_height(meter: Meter, height: int) -> None:
 class Progress:
     """Enters every step of the chain into the metrics; its methods run on the loop.
 
-    What is read again after a restart was counted when it happened: until ``live`` it moves gauges alone. It begins
-    with ``state``, whose block is taken for a new one: how old it is nobody knows.
+    What is read again after a restart was counted when it happened: until ``live`` it moves gauges alone. A ledger
+    whose store was wiped reads its whole log once more, which moves nothing. It begins with ``state``, whose block is
+    taken for a new one: how old it is nobody knows.
     """
 
     def __init__(self, meter: Meter, state: ChainState) -> None:
@@ -63,6 +64,7 @@ class Progress:
         self._heard: deque[set[bytes]] = deque([set()], maxlen=HEARD_ROUNDS)
         self._passed_s: float | None = None
         self._last_s: float | None = None
+        self._newest = state.height
         self.live = False
         describe_chain(meter, state.genesis)
         note_height(meter, state.height)
@@ -78,10 +80,13 @@ class Progress:
             self._meter.add("flobc_updates_decided_total", 0, reason=reason.name.lower())
 
     def on_record(self, before: ChainState, after: ChainState) -> None:
-        """Take note of a record that moved the chain."""
+        """Take note of a record that moved the chain; of none that is read a second time."""
+        has_block = after.head is not before.head
+        if after.height < self._newest + has_block:
+            return
         if after.core.reports is not before.core.reports:
             self._standing.on_reports(after.core.reports)
-        if after.head is not before.head:
+        if has_block:
             self._end_stage("seal")
             self._on_block(after)
         closed = after.closed
@@ -97,7 +102,7 @@ class Progress:
 
     def on_refused(self, state: ChainState, record: bytes, rule: str) -> None:
         """Take note of a record that changed nothing."""
-        if not self.live:
+        if not self.live or state.height < self._newest:
             return
         self._meter.add("flobc_records_refused_total", rule=rule)
         if rule in _LATE_RULES and record[0] in _LATE_TYPES:
@@ -130,6 +135,7 @@ class Progress:
 
     def _on_block(self, state: ChainState) -> None:
         block, meter = state.head, self._meter
+        self._newest = block.height
         note_height(meter, block.height)
         meter.set("flobc_updates_pending", len(state.core.pending))
         meter.set("flobc_trainers", len(state.core.trainers), standing="admitted")

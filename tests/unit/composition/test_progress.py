@@ -95,6 +95,22 @@ def test_what_is_read_again_moves_no_counter() -> None:
     assert add_up(follower.catch_up(), "flobc_rounds_closed_total") == 1
 
 
+def test_a_log_that_is_read_once_more_moves_nothing() -> None:
+    """A ledger whose Redis was wiped records every block anew; the chain did not happen twice."""
+    chain = Chain()
+    follower = Follower(chain)
+    for _ in range(3):
+        chain.play_round()
+    first = follower.catch_up()
+    follower.state = build_initial_state(chain.genesis)
+    for record in chain.log:
+        follower.take(record)
+    for name in ("flobc_rounds_closed_total", "flobc_round_stage_seconds_count", "flobc_seals_total", "flobc_height"):
+        assert add_up(follower.catch_up(), name) == add_up(first, name) > 0, name
+    chain.play_round()
+    assert follower.catch_up()["flobc_height", ()] == 4
+
+
 def test_the_genesis_is_there_to_join_on() -> None:
     found = Follower(Chain(validators=4, trainers=3)).catch_up()
     labels = next(dict(labels) for name, labels in found if name == "flobc_config_info")
