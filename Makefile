@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(if $(filter .venv,$(VENV)),.venv/.ready)
 LOCKS := requirements/uv.txt requirements/lock.txt requirements/torch.txt
 
-.PHONY: help setup demo run kafka test soak e2e-cluster cluster-tools check bench proto charts images kind-up up scale load down lock clean
+.PHONY: help setup demo run kafka test soak e2e-cluster cluster-tools check bench proto charts dashboards images kind-up up scale load down lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -68,6 +68,9 @@ proto: $(READY) ## generate the gRPC code from proto/
 charts: $(READY) ## what is made from charts/: its descriptions, golden renders, k8s/rendered
 	@$(BIN)/python tools/chart_docs.py
 	@$(BIN)/python tools/chart_renders.py
+
+dashboards: $(READY) ## Grafana's boards, made by tools/dashboards
+	@PYTHONPATH=tools $(BIN)/python -m dashboards
 
 images: ## the services' images, in the Docker engine here: make images TAG=0.1.0
 	@for role in ledger explorer validator trainer; do docker build -f services/$$role/Dockerfile -t flobc-$$role:$(TAG) $(ARGS) . || exit 1; done

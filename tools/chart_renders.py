@@ -52,7 +52,8 @@ def render(chart: helm_python.Chart, values: Item, name: str, namespace: str) ->
 
 def name_scripts(item: Item) -> Item:
     """Return a ConfigMap with the names of files in the place of their content, which is in the chart itself."""
-    contents = {path.read_text(encoding="utf-8").strip(): path.name for path in (CHART / "files").glob("*.*")}
+    files = CHART / "files"
+    contents = {path.read_text(encoding="utf-8").strip(): path.relative_to(files) for path in files.rglob("*.*")}
     if item["kind"] != "ConfigMap":
         return item
     data = {

@@ -38,9 +38,10 @@ class LiveFollower:
     ``caught_up`` is False until everything was read that the log held at the start, which ``expect`` tells: before,
     what the state seems to owe may long have been paid. ``on_commit`` is called with the state after each block got
     its certificate, ``on_closed`` when a round closes, ``on_refused`` with each record that changed nothing and the
-    rule it broke, ``on_lost`` when something sent was not read back, or was refused because others' records came
-    first: what is owed must then be derived again. ``on_failure`` gets what no trying again can mend. ``apply`` is
-    the transition function, or one that knows its results already.
+    rule it broke, ``on_record`` with the states before and after each of the others, ``on_lost`` when something
+    sent was not read back, or was refused because others' records came first: what is owed must then be derived
+    again. ``on_failure`` gets what no trying again can mend. ``apply`` is the transition function, or one that
+    knows its results already.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class LiveFollower:
         self.on_commit: Callable[[ChainState], None] = lambda _: None
         self.on_closed: Callable[[ChainState], None] = lambda _: None
         self.on_refused: Callable[[bytes, str], None] = lambda _record, _rule: None
+        self.on_record: Callable[[ChainState, ChainState], None] = lambda _before, _after: None
         self.on_lost: Callable[[], None] = lambda: None
         self.on_failure: Callable[[FlobcError], None] = lambda _: None
 
@@ -114,6 +116,7 @@ class LiveFollower:
                 self._refused.add(record)
                 self.on_lost()
             return
+        self.on_record(before, self.state)
         has_block = self.state.height > before.height
         if has_block:
             self._refused.clear()

@@ -100,7 +100,8 @@ class VirtualScheduler:
 class WallScheduler:
     """A loop on real time; results arrive as they are ready, so two runs differ.
 
-    An ``attended`` one waits for what other threads post even when it has nothing else to wait for.
+    An ``attended`` one waits for what other threads post even when it has nothing else to wait for. ``on_job`` is told,
+    on the worker, each job's kind and how many seconds it took.
     """
 
     _POLL_S = 0.2  # how soon Ctrl-C is noticed on platforms where a blocked queue cannot be interrupted
@@ -113,6 +114,7 @@ class WallScheduler:
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
         self._ready: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._running = 0
+        self.on_job: Callable[[str, float], None] = lambda _kind, _duration_s: None
 
     @property
     def now_ms(self) -> int:
@@ -123,11 +125,18 @@ class WallScheduler:
         """Start ``work`` now; its result arrives when it is there."""
         self._running += 1
 
+        def do() -> T:
+            start_s = time.monotonic()
+            try:
+                return work()
+            finally:
+                self.on_job(kind, time.monotonic() - start_s)
+
         def finish(future: Future[T]) -> None:
             self._running -= 1
             done(future.result())
 
-        self._executor.submit(work).add_done_callback(lambda future: self._ready.put(lambda: finish(future)))
+        self._executor.submit(do).add_done_callback(lambda future: self._ready.put(lambda: finish(future)))
 
     def post(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` on the loop soon; other threads may call this."""

@@ -13,6 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from flobc.adapters.grpc.blob_service import BlobService
+from flobc.adapters.grpc.counting import CountingInterceptor
 from flobc.adapters.grpc.generated import blobs_pb2, ledger_pb2
 from flobc.adapters.grpc.generated.blobs_pb2_grpc import add_BlobsServicer_to_server
 from flobc.adapters.grpc.generated.ledger_pb2_grpc import add_LedgerServicer_to_server
@@ -22,6 +23,7 @@ from flobc.adapters.grpc.tls import TlsSettings, build_server_credentials
 from flobc.adapters.grpc.wire import SERVER_OPTIONS
 from flobc.errors import UsageError
 from flobc.ports.blocks import BlockStore
+from flobc.ports.metrics import SILENCE, Meter
 from flobc.ports.models import ModelStore
 from flobc.ports.payloads import PayloadStore
 from flobc.ports.states import StateStore
@@ -40,7 +42,8 @@ STORE_WAIT_S = 5.0
 class ServiceServer:
     """What every server of ours does; the service itself is added by a subclass."""
 
-    def __init__(self, service: str, tls: TlsSettings | None) -> None:
+    def __init__(self, service: str, tls: TlsSettings | None, meter: Meter = SILENCE) -> None:
+        self._meter = meter
         self._service = service
         self._tls = tls
         self._serving = True
@@ -100,7 +103,10 @@ class ServiceServer:
         loop.set_default_executor(ThreadPoolExecutor(STORE_THREADS, f"grpc-{self._service}-store"))
         self._stopped = asyncio.Event()
         self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
+        counting = CountingInterceptor(self._meter, self._service)
+        self._server = grpc.aio.server(
+            interceptors=(counting,), options=SERVER_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS
+        )
         self._add_all(self._server)
         port = self._bind(self._server, address)
         await self._server.start()
@@ -157,8 +163,9 @@ class LedgerServer(ServiceServer):
         states: StateStore,
         models: ModelStore,
         tls: TlsSettings | None = None,
+        meter: Meter = SILENCE,
     ) -> None:
-        super().__init__(_get_name(ledger_pb2, "Ledger"), tls)
+        super().__init__(_get_name(ledger_pb2, "Ledger"), tls, meter)
         self._parts = (genesis, blocks, states, models)
         self._certified = CertifiedBlocks(blocks)
 
@@ -185,9 +192,14 @@ class BlobServer(ServiceServer):
     """Serves the payloads and models that a validator holds."""
 
     def __init__(
-        self, genesis: Genesis, payloads: PayloadStore, models: ModelStore, tls: TlsSettings | None = None
+        self,
+        genesis: Genesis,
+        payloads: PayloadStore,
+        models: ModelStore,
+        tls: TlsSettings | None = None,
+        meter: Meter = SILENCE,
     ) -> None:
-        super().__init__(_get_name(blobs_pb2, "Blobs"), tls)
+        super().__init__(_get_name(blobs_pb2, "Blobs"), tls, meter)
         self._parts = (genesis, payloads, models)
 
     def _add_to(self, server: grpc.aio.Server) -> None:

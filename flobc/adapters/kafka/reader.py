@@ -47,6 +47,8 @@ class RecordReader:
             raise
         self._consumer.assign(self._partitions)
         self._heard_s = time.monotonic()
+        self._newest_ms = 0
+        self._next: dict[int, int] = {}
         self.seek({})
 
     @property
@@ -60,6 +62,8 @@ class RecordReader:
             found = self._consumer.poll(to_ms(timeout_s))
             if found:
                 self._heard_s = time.monotonic()
+                self._next |= {place.partition: records[-1].offset + 1 for place, records in found.items()}
+                self._newest_ms = max(records[-1].timestamp for records in found.values())
             elif time.monotonic() - self._heard_s > _SILENCE_S:
                 self.ends()  # the library reports an empty topic and an absent Kafka alike
         # a record without a value is somebody else's: whoever reads refuses it as an empty one
@@ -69,6 +73,19 @@ class RecordReader:
             for record in records
         ]
 
+    def measure_lag(self) -> tuple[int, float]:
+        """Return how many records wait, as far as Kafka has told, and the age in seconds of the last one read.
+
+        Asks nobody: every answer with records tells the end of its partition. The age is 0 when nothing waits; it
+        goes by the broker's or the writer's clock, so some seconds mean little.
+        """
+        waiting = 0
+        for partition in self._partitions:
+            end = self._consumer.highwater(partition)
+            if end is not None:
+                waiting += max(0, end - self._next.get(partition.partition, 0))
+        return waiting, max(0.0, time.time() - self._newest_ms / 1000) if waiting and self._newest_ms else 0.0
+
     def seek(self, positions: Mapping[int, int]) -> None:
         """Read next from these offsets (see ``Topic.seek``). **Raises** DataError for a partition that is not there."""
         for number, offset in positions.items():
@@ -77,6 +94,7 @@ class RecordReader:
                     f"Cannot read {self._topic} from offset {offset} of partition {number}: it has {self.partitions} "
                     "partitions and offsets start at 0; start from positions that were taken in this topic."
                 )
+        self._next = dict(positions)
         for partition in self._partitions:
             if partition.partition in positions:
                 self._consumer.seek(partition, positions[partition.partition])

@@ -26,7 +26,10 @@ _KINDS = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}
 
 
 class Metrics:
-    """The metrics of one service, all of ``CATALOGUE``; a name that is not in it is a mistake of ours. Thread-safe."""
+    """The metrics of one service; a name that is not in ``CATALOGUE`` is a mistake of ours. Thread-safe.
+
+    A gauge is shown from its first value on: nobody should take a trainer for a ledger whose Redis is away.
+    """
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -34,10 +37,13 @@ class Metrics:
         PlatformCollector(registry=self._registry)
         self._metrics: dict[str, Any] = {}
         for metric in CATALOGUE:
-            options: dict[str, Any] = {"labelnames": metric.labels, "registry": self._registry}
+            options: dict[str, Any] = {"labelnames": metric.labels}
+            options["registry"] = None if metric.kind == "gauge" else self._registry
             if metric.kind == "histogram":
                 options["buckets"] = metric.buckets
             self._metrics[metric.name] = _KINDS[metric.kind](metric.name, metric.help, **options)
+        self._hidden = {metric.name for metric in CATALOGUE if metric.kind == "gauge"}
+        self._showing = threading.Lock()
         self._server: tuple[WSGIServer, threading.Thread] | None = None
 
     def serve(self, address: str) -> str:
@@ -57,12 +63,16 @@ class Metrics:
             self._server = None
 
     def add(self, name: str, amount: float = 1, **labels: str) -> None:
-        """Add to a counter."""
+        """Add to a counter, or to a gauge."""
         self._find(name, labels).inc(amount)
+        if name in self._hidden:
+            self._show(name)
 
     def set(self, name: str, value: float, **labels: str) -> None:
         """Set a gauge."""
         self._find(name, labels).set(value)
+        if name in self._hidden:
+            self._show(name)
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Enter a value into a histogram."""
@@ -75,9 +85,15 @@ class Metrics:
         try:
             yield
         except Exception:
-            self.add("flobc_job_failures_total", job=job)
+            self.add("flobc_job_failures_total", work=job)
             raise
-        self.observe("flobc_job_seconds", time.monotonic() - start_s, job=job)
+        self.observe("flobc_job_seconds", time.monotonic() - start_s, work=job)
+
+    def _show(self, name: str) -> None:
+        with self._showing:
+            if name in self._hidden:
+                self._registry.register(self._metrics[name])
+                self._hidden.discard(name)
 
     def _find(self, name: str, labels: dict[str, str]) -> Any:
         metric = self._metrics[name]

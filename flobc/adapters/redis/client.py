@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,8 @@ from redis.retry import Retry
 
 from flobc.adapters.redis.handshake import find_tls_refusal
 from flobc.adapters.redis.settings import RedisSettings
-from flobc.errors import TransientError, UsageError
+from flobc.errors import FlobcError, TransientError, UsageError
+from flobc.ports.metrics import SILENCE, Meter
 
 RETRY_DELAY_S = 1.0
 _READ_SIZE_BYTES = 1 << 18
@@ -27,7 +29,8 @@ class RedisClient:
     take what is sent, and UsageError when it refuses the login.
     """
 
-    def __init__(self, settings: RedisSettings) -> None:
+    def __init__(self, settings: RedisSettings, meter: Meter = SILENCE) -> None:
+        self._meter = meter
         self._settings = settings
         self.address = settings.address
         self.prefix = settings.prefix
@@ -56,12 +59,12 @@ class RedisClient:
 
     def call(self, *command: Any) -> Any:
         """Send one command and return its answer."""
-        with self._translating():
+        with self._answering(str(command[0])):
             return self._redis.execute_command(*command)
 
     def write_together(self, commands: Sequence[Sequence[Any]]) -> None:
         """Send commands that take effect all at once or not at all (MULTI); a full server refuses even reads so."""
-        with self._translating(), self._redis.pipeline(transaction=True) as pipeline:
+        with self._answering("MULTI"), self._redis.pipeline(transaction=True) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)
             pipeline.execute()
@@ -71,14 +74,14 @@ class RedisClient:
         prepared = self._redis.register_script(script)
 
         def run(keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-            with self._translating():
+            with self._answering("EVALSHA"):
                 return prepared(keys=list(keys), args=list(arguments))
 
         return run
 
     def get_info(self) -> dict[str, Any]:
         """Return what the server says about itself (INFO)."""
-        with self._translating():
+        with self._answering("INFO"):
             return dict(self._redis.info())
 
     def forget_all(self) -> int:
@@ -95,6 +98,18 @@ class RedisClient:
     def close(self) -> None:
         """Let go of all connections."""
         self._redis.close()
+
+    @contextmanager
+    def _answering(self, command: str) -> Iterator[None]:
+        """Measure a command, and turn the library's errors into ours."""
+        start_s = time.monotonic()
+        try:
+            with self._translating():
+                yield
+        except FlobcError:
+            self._meter.add("flobc_redis_errors_total")
+            raise
+        self._meter.observe("flobc_redis_command_seconds", time.monotonic() - start_s, command=command.lower())
 
     @contextmanager
     def _translating(self) -> Iterator[None]:
@@ -115,9 +130,9 @@ class RedisClient:
             ) from error
 
 
-def connect(settings: RedisSettings) -> RedisClient:
+def connect(settings: RedisSettings, meter: Meter = SILENCE) -> RedisClient:
     """Return a client of the server; nothing is sent before it is used."""
-    return RedisClient(settings)
+    return RedisClient(settings, meter)
 
 
 def check_server(client: RedisClient) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from flobc.adapters.grpc import BlobClient, LedgerServer
 from flobc.adapters.redis import check_server, connect
 from flobc.composition.services.connections import build_kafka, build_redis, build_tls
+from flobc.composition.services.gauges import watch_redis
 from flobc.composition.services.parts import Loop, load_genesis_file, open_topic
 from flobc.composition.services.progress import SHOWN_DIGITS, Progress
 from flobc.composition.services.recording import Recorder, build_stores, get_prefix, load_past
@@ -29,7 +30,8 @@ logger = logging.getLogger(__name__)
 def run_ledger(settings: LedgerSettings, loop: Loop) -> None:
     """Be a ledger until the loop is stopped. **Raises** FlobcError when going on makes no sense."""
     genesis = load_genesis_file(settings.genesis)
-    redis = connect(build_redis(settings, get_prefix(genesis)))
+    loop.metrics.set("flobc_ready", 0)
+    redis = connect(build_redis(settings, get_prefix(genesis)), loop.metrics)
     stores = build_stores(redis, genesis)
     snapshots = Snapshots(settings.data / "snapshot", loop)
     start = snapshots.load(build_initial_state(genesis).chain) or Snapshot(build_initial_state(genesis), 0, {})
@@ -39,7 +41,7 @@ def run_ledger(settings: LedgerSettings, loop: Loop) -> None:
         check_server(redis)
         past[:] = load_past(stores, start.state.height)
 
-    server = LedgerServer(genesis, stores.blocks, stores.states, stores.models, build_tls(settings))
+    server = LedgerServer(genesis, stores.blocks, stores.states, stores.models, build_tls(settings), loop.metrics)
     server.set_serving(False)
     peers = BlobClient(split_addresses(settings.validators), build_tls(settings))
     log = None
@@ -49,6 +51,7 @@ def run_ledger(settings: LedgerSettings, loop: Loop) -> None:
             return
         log = open_topic(build_kafka(settings, "ledger"), genesis, "log", loop)
         if log is not None:
+            watch_redis(redis, loop)
             recorder = Recorder(genesis, stores, peers.get_model, loop, server.notify)
             recorder.remember(start.state.height, past)
             loop.on_stop.append(peers.close)
@@ -92,7 +95,9 @@ class LedgerService:
         self._follower.on_closed = self._on_closed
         self._follower.on_commit = self._on_commit
         self._log = TopicReader(log, loop.scheduler, self._on_log, loop.fail)
-        self._progress = Progress(loop.metrics)
+        self._progress = Progress(loop.metrics, self._start.state)
+        self._follower.on_record = self._progress.on_record
+        self._follower.on_refused = lambda record, rule: self._progress.on_refused(self._follower.state, record, rule)
         self._closed_state = encode(self._start.state.core)
         self._on_caught_up: Callable[[], None] | None = None
 
@@ -118,6 +123,7 @@ class LedgerService:
     def _on_log(self, entries: list[Entry]) -> None:
         self._follower.take(entries)
         if self._on_caught_up is not None and self._follower.caught_up:
+            self._progress.live = True
             self._on_caught_up()
             self._on_caught_up = None
 
@@ -128,7 +134,6 @@ class LedgerService:
     def _on_commit(self, state: ChainState) -> None:
         head = state.head_digest.hex()[:SHOWN_DIGITS]
         logger.info("block %d is certified, head %s", state.height, head, extra={"height": state.height})
-        self._progress.on_block(state.head)
         snapshot = Snapshot(state, self._follower.offset, {})
         self._recorder.add(state.head, self._closed_state, lambda: self._keep(snapshot))
 

@@ -24,6 +24,8 @@ from flobc.runtime.scheduling import WallScheduler
 UPDATE_PARTITIONS = 8
 MAX_GENESIS_BYTES = 1 << 26
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.25, 5.0
+_TIMED_JOBS = frozenset(("train", "spool", "store", "snapshot"))
+"""Others measure themselves, nearer to the work."""
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ class Loop:
         self.stopping = threading.Event()
         self.step: Callable[[], None] = lambda: None
         self.metrics = Metrics()
+        self.scheduler.on_job = self._on_job
         self.on_stop: list[Callable[[], None]] = []
         self._failure: FlobcError | None = None
 
@@ -71,6 +74,10 @@ class Loop:
             self._executor.shutdown(wait=True, cancel_futures=True)
         if self._failure is not None:
             raise self._failure
+
+    def _on_job(self, kind: str, duration_s: float) -> None:
+        if kind in _TIMED_JOBS:
+            self.metrics.observe("flobc_job_seconds", duration_s, work=kind)
 
     def _is_finished(self) -> bool:
         if not self.stopping.is_set():
@@ -131,7 +138,7 @@ def open_topic(settings: KafkaSettings, genesis: Genesis, kind: Literal["log", "
 
     def attempt() -> None:
         ensure_topic(settings, name, partitions, retention_s=None)
-        opened.append(KafkaTopic(settings, name))
+        opened.append(KafkaTopic(settings, name, meter=loop.metrics, label=kind))
 
     return opened[0] if loop.wait_for("Kafka", attempt) else None
 

@@ -95,6 +95,7 @@ class Recorder:
         self._sound: set[bytes] = set()
         self._is_busy = False
         self._is_waiting = False
+        loop.metrics.add("flobc_job_failures_total", 0, work="record")  # an alert looks at whether it grows
         self._forget()
 
     def start(self) -> None:
@@ -159,7 +160,7 @@ class Recorder:
         start_s = time.monotonic()
         outcome = self._write(batch, models, recorded)
         if outcome.complete:
-            self._loop.metrics.observe("flobc_job_seconds", time.monotonic() - start_s, job="record")
+            self._loop.metrics.observe("flobc_job_seconds", time.monotonic() - start_s, work="record")
         return outcome
 
     def _write(self, batch: tuple[_Waiting, ...], models: tuple[bytes, ...], recorded: int) -> Written:
@@ -188,7 +189,7 @@ class Recorder:
                 self._put_model(models[-1])  # a ledger that lagged may have forgotten it
         except FlobcError as error:
             logger.warning("not recorded yet: %s", error)
-            self._loop.metrics.add("flobc_job_failures_total", job="record")
+            self._loop.metrics.add("flobc_job_failures_total", work="record")
             return Written(written)
         return Written(written, complete=True)
 

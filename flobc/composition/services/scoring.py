@@ -104,6 +104,11 @@ class ScoringProcesses:
         """Have the workers forget what these updates decode to."""
         self._settled.append(frozenset(updates))
 
+    def list_workers(self) -> list[int]:
+        """Return the numbers of the worker processes."""
+        with self._lock:
+            return list(self._pool._processes or {})
+
     def close(self) -> None:
         """End the workers at once."""
         with self._lock:

@@ -18,6 +18,7 @@ from flobc.composition.run_directory import lock_directory
 from flobc.composition.services.connections import build_kafka, build_tls
 from flobc.composition.services.models import FetchedModels, RecentModels
 from flobc.composition.services.parts import Loop, load_genesis_file, open_topic
+from flobc.composition.services.progress import describe_chain, note_height
 from flobc.composition.services.settings import TrainerSettings, split_addresses
 from flobc.composition.settings import build_train_settings
 from flobc.learning.many import prefers_many
@@ -25,6 +26,7 @@ from flobc.learning.task import Examples
 from flobc.learning.tasks import get_task
 from flobc.ports.payloads import Payload
 from flobc.ports.topics import Topic
+from flobc.protocol.consensus.state import ChainState
 from flobc.protocol.identity import Identity
 from flobc.protocol.messages import Join, UpdateHeader, compute_update_id, decode_record
 from flobc.protocol.sync.policies import is_base_allowed
@@ -53,6 +55,7 @@ logger = logging.getLogger(__name__)
 def run_trainer(settings: TrainerSettings, loop: Loop) -> None:
     """Be one trainer or several until the loop is stopped. **Raises** FlobcError when going on makes no sense."""
     genesis = load_genesis_file(settings.genesis)
+    loop.metrics.set("flobc_ready", 0)
     indices = settings.list_indices()
     identities = [load_key_file(settings.get_key_path(index)) for index in indices]
     joins = [find_join(genesis, identity, settings.invitation) for identity in identities]
@@ -163,7 +166,8 @@ class TrainerHost:
 
     def start(self) -> None:
         """Begin to follow and to send; what is owed is done as the loop runs."""
-        self.follower.on_block = lambda _: self._forget()
+        self.follower.on_block = self._on_block
+        describe_chain(self.loop.metrics, self.follower.state.genesis)
         self.follower.on_publish = self._ask_to_join
         self.loop.step = self._step
         self.sender.start()
@@ -173,7 +177,8 @@ class TrainerHost:
         """Send nothing more; the follower is its ledger's owner's to stop."""
         self.sender.stop(THREAD_STOP_S)
 
-    def _forget(self) -> None:
+    def _on_block(self, state: ChainState) -> None:
+        note_height(self.loop.metrics, state.height)
         for service in self._services:
             service.forget()
 

@@ -12,6 +12,7 @@ from flobc.adapters.grpc import BlobServer
 from flobc.composition.retention import Held, Retention
 from flobc.composition.run_directory import lock_directory
 from flobc.composition.services.connections import build_kafka, build_tls
+from flobc.composition.services.gauges import watch_workers
 from flobc.composition.services.models import get_sound
 from flobc.composition.services.parts import Loop, Topics, load_genesis_file, open_topics
 from flobc.composition.services.progress import SHOWN_DIGITS, Progress
@@ -45,6 +46,7 @@ logger = logging.getLogger(__name__)
 def run_validator(settings: ValidatorSettings, loop: Loop) -> None:
     """Be a validator until the loop is stopped. **Raises** FlobcError when going on makes no sense."""
     genesis = load_genesis_file(settings.genesis)
+    loop.metrics.set("flobc_ready", 0)
     identity = load_key_file(settings.key)
     if identity.public_key not in genesis.validators:
         raise UsageError(f"The key in {settings.key} is none of this chain's validators; give the right one.")
@@ -52,7 +54,7 @@ def run_validator(settings: ValidatorSettings, loop: Loop) -> None:
     lock = lock_directory(settings.data)
     scorer = ScoringProcesses(settings, genesis, loop.metrics)
     loop.on_stop.append(scorer.close)
-    server = BlobServer(genesis, payloads, models, build_tls(settings))
+    server = BlobServer(genesis, payloads, models, build_tls(settings), loop.metrics)
     server.set_serving(False)
     topics = None
     try:
@@ -72,6 +74,7 @@ def run_validator(settings: ValidatorSettings, loop: Loop) -> None:
                 loop.metrics.set("flobc_ready", not missing)
 
             service.start(lambda: have("log"))
+            watch_workers(scorer.list_workers, loop)
             loop.scheduler.submit("prepare", scorer.prepare, 0, lambda _: have("scorer"))
             loop.run()
             service.stop()
@@ -142,7 +145,8 @@ class ValidatorService:
         self._receiver = Receiver(parts.payloads, loop.scheduler, self._wants, self._deliver, self._relay)
         self._log = TopicReader(parts.topics.log, loop.scheduler, self._follower.take, loop.fail)
         self._updates = TopicReader(parts.topics.updates, loop.scheduler, self._receiver.take, loop.fail)
-        self._progress = Progress(loop.metrics)
+        self._progress = Progress(loop.metrics, self._from.state)
+        self._follower.on_record = self._progress.on_record
         self._on_caught_up = _nothing
         self._is_caught_up = False
         self._is_looked_over = False
@@ -166,7 +170,7 @@ class ValidatorService:
         if not self._follower.caught_up:
             return
         if not self._is_caught_up:
-            self._is_caught_up = True
+            self._is_caught_up = self._progress.live = True
             self._loop.scheduler.submit("look over", self._list_sound, 0, self._deliver_all)
             self._updates.start(self._from.updates)
             self._on_caught_up()
@@ -199,7 +203,7 @@ class ValidatorService:
             self._follower.publish(record)
 
     def _on_refused(self, record: bytes, rule: str) -> None:
-        self._loop.metrics.add("flobc_records_refused_total", rule=rule)
+        self._progress.on_refused(self._follower.state, record, rule)
         self._node.on_refused(record)
 
     def _list_sound(self) -> list[UpdateHeader]:
@@ -228,7 +232,6 @@ class ValidatorService:
     def _on_commit(self, state: ChainState) -> None:
         self._retention.on_block(state.height, state.head.header.model)
         self._node.on_commit()
-        self._progress.on_block(state.head)
         if self._is_caught_up:
             self._retention.on_commit(state)
             self._receiver.forget_unwanted()

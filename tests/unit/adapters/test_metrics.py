@@ -3,50 +3,16 @@
 from __future__ import annotations
 
 import re
-import urllib.request
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from flobc.adapters.prometheus import CATALOGUE, Metrics
-from flobc.composition.services.progress import Progress
 from flobc.errors import UsageError
-from tests.support.dialogue import Chain
+from tests.support.scraping import scrape
 
-DOCS = Path(__file__).resolve().parents[3] / "docs" / "metrics.md"
-
-
-def scrape(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    """Every sample by name and labels, read over HTTP."""
-    address = metrics.serve("127.0.0.1:0")
-    try:
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
-            text = answer.read().decode()
-    finally:
-        metrics.close()
-    families = text_string_to_metric_families(text)
-    return {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in families
-        for sample in family.samples
-    }
-
-
-def test_blocks_are_counted_by_height_and_outcome() -> None:
-    chain = Chain()
-    for _ in range(2):
-        chain.play_round()
-    metrics = Metrics()
-    progress = Progress(metrics)
-    for block in chain.blocks:
-        progress.on_block(block)
-    found = scrape(metrics)
-    decided = sum(len(block.body.decisions) for block in chain.blocks)
-    assert found["flobc_height", ()] == 2
-    assert found["flobc_round_seconds_count", ()] == 1
-    assert sum(value for (name, _), value in found.items() if name == "flobc_updates_decided_total") == decided > 0
-    assert found["flobc_updates_decided_total", (("reason", "accepted"),)] > 0
+ROOT = Path(__file__).resolve().parents[3]
+DOCS = ROOT / "docs" / "metrics.md"
 
 
 def test_jobs_are_timed_and_their_failures_counted() -> None:
@@ -56,8 +22,18 @@ def test_jobs_are_timed_and_their_failures_counted() -> None:
     with pytest.raises(ZeroDivisionError), metrics.time_job("score"):
         _ = 1 // 0
     found = scrape(metrics)
-    assert found["flobc_job_seconds_count", (("job", "score"),)] == 1
-    assert found["flobc_job_failures_total", (("job", "score"),)] == 1
+    assert found["flobc_job_seconds_count", (("work", "score"),)] == 1
+    assert found["flobc_job_failures_total", (("work", "score"),)] == 1
+
+
+def test_a_gauge_is_shown_from_its_first_value_on() -> None:
+    """A service without Redis must not look like one whose Redis is away; counters begin at 0."""
+    metrics = Metrics()
+    assert ("flobc_redis_up", ()) not in scrape(metrics)
+    assert scrape(metrics)["flobc_redis_errors_total", ()] == 0
+    for value in (0, 1):
+        metrics.set("flobc_redis_up", value)
+        assert scrape(metrics)["flobc_redis_up", ()] == value
 
 
 def test_the_process_itself_is_measured() -> None:
@@ -71,8 +47,18 @@ def test_an_address_that_cannot_be_is_refused(address: str) -> None:
 
 
 def test_names_follow_the_conventions_and_the_manual_lists_them_all() -> None:
-    listed = dict(re.findall(r"^\| `(flobc_\w+)` \| (\w+) \|", DOCS.read_text(), re.MULTILINE))
-    assert listed == {metric.name: metric.kind for metric in CATALOGUE}
+    rows = re.findall(r"^\| `(flobc_\w+)` \| (\w+) \| ([^|]*) \| (.*) \|$", DOCS.read_text(), re.MULTILINE)
+    expected = [(metric.name, metric.kind, ", ".join(metric.labels) or "-", metric.help) for metric in CATALOGUE]
+    assert sorted(rows) == sorted(expected)
     for metric in CATALOGUE:
         assert metric.name.endswith("_total") == (metric.kind == "counter")
-        assert metric.kind != "histogram" or metric.name.endswith(("_seconds", "_bytes"))
+        assert metric.kind != "histogram" or metric.name.endswith(("_seconds", "_bytes", "_rounds"))
+
+
+def test_the_code_counts_what_the_catalogue_lists_and_nothing_else() -> None:
+    """A name that is not in the catalogue would fail only where it is first used; one that nothing sets, never."""
+    catalogue = ROOT / "flobc" / "adapters" / "prometheus" / "catalogue.py"
+    sources = [path.read_text() for path in (ROOT / "flobc").rglob("*.py") if path != catalogue]
+    counting = re.compile(r'(?:add|set|observe|set_quantiles|set_tops)\(\s*"(flobc_[a-z_]+)"')
+    named = {name for text in sources for name in counting.findall(text)}
+    assert named == {metric.name for metric in CATALOGUE}

@@ -214,9 +214,24 @@ def test_rules_and_boards_come_from_files(tmp_path: Path) -> None:
     board = find(items, "ConfigMap", "r1-flobc-dashboard-round")
     assert json.loads(board["data"]["round.json"]) == {"title": "{{round}}"}
     assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
-    assert find(items, "ConfigMap", "r1-flobc-grafana-boards")["data"] == board["data"]
+    boards = find(items, "ConfigMap", "r1-flobc-grafana-boards")["data"]
+    assert boards["round.json"] == board["data"]["round.json"]
+    assert boards.keys() == {"round.json", *(path.name for path in (CHART / "files" / "dashboards").iterdir())}
     rules = find(items, "ConfigMap", "r1-flobc-prometheus")["data"]["stalled.rules.yaml"]
     assert yaml.safe_load(rules)["groups"][0]["name"] == "stalled"
+
+
+def test_every_series_has_the_labels_that_boards_and_alerts_go_by() -> None:
+    """namespace, release and job; the operator sets the namespace itself."""
+    items = render_example("everything")
+    config = yaml.safe_load(find(items, "ConfigMap", "r1-flobc-prometheus")["data"]["prometheus.yml"])
+    for job in config["scrape_configs"]:
+        labels = {rule["target_label"]: rule["replacement"] for rule in job["relabel_configs"]}
+        assert labels == {"namespace": "prod", "release": "r1"}
+    monitor = find(items, "PodMonitor", "r1-flobc")["spec"]
+    assert monitor["jobLabel"] == "app.kubernetes.io/component"
+    (endpoint,) = monitor["podMetricsEndpoints"]
+    assert endpoint["relabelings"] == [{"targetLabel": "release", "replacement": "r1"}]
 
 
 def test_the_bundled_prometheus_asks_names_that_are_each_pod_s() -> None:
