@@ -35,7 +35,7 @@ from tests.support.system import LEDGERS, PERIOD_S, TRAINERS, VALIDATORS, WholeS
 from tests.support.topics import keep_trying
 
 CHUNK_SIZE = 1_000
-"""Coordinates in a chunk: an update has forty of them, which do not all travel in the first request."""
+"""Coordinates in a chunk: an update has forty of them, which the task lets travel in several requests."""
 KAFKA_DETOURS = ("trainer-1", "validator-3")
 REDIS_DETOUR = "ledger-0"
 

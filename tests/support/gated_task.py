@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from flobc.adapters.kafka import writer
 from flobc.learning.task import Evaluation, Examples, ModelInfo, TensorInfo, TrainResult, TrainSettings, Vector
 from tests.support.paced_task import TRAINING_S, PacedRegression
 
@@ -18,6 +19,10 @@ GATES = "FLOBC_TEST_GATES"
 BALLAST = 40_000
 """So many coordinates that nothing depends on: what makes an update as long as a real model's."""
 _POLL_S = 0.01
+_REQUEST_BYTES = 20_000
+
+if GATES in os.environ:  # in a service: an update takes several requests, so that it can be killed between two
+    writer._BATCH_BYTES = _REQUEST_BYTES
 
 
 class GatedRegression(PacedRegression):
