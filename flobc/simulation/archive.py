@@ -1,4 +1,4 @@
-"""A world's stores as an archive, so that what a simulation left is verified like any other chain."""
+"""Open stores as an archive, so that what a run in them left is verified like any other chain."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flobc.protocol.params import Genesis
 class StoresArchive:
     """A ``ChainArchive`` over stores that are still open."""
 
-    name = "the simulation's stores"
+    name = "stores that are open"
     torn_bytes = 0
 
     def __init__(self, genesis: Genesis, stores: Stores) -> None:

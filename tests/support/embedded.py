@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from examples.numpy_task import task as numpy_task
 from flobc.composition.embedded import EmbeddedRun
@@ -17,10 +13,9 @@ from flobc.composition.settings import RunSettings
 from flobc.composition.stores import Stores, build_memory_stores
 from flobc.composition.verification import VerifyReport, verify_chain
 from flobc.learning.task import Task
-from flobc.ports.payloads import Payload
 from flobc.protocol.chain.block import Block, Decision
 from flobc.protocol.consensus.state import ChainState
-from flobc.protocol.params import Genesis
+from flobc.simulation.archive import StoresArchive
 from tests.support.dialogue import build_params
 
 CHUNK_SIZE = 4
@@ -48,42 +43,6 @@ class RoundRecorder(SilentObserver):
 
     def on_round(self, report: RoundReport) -> None:
         self.rounds.append(report)
-
-
-class StoresArchive:
-    """What a run left in its stores, as an archive to verify."""
-
-    name = "the run's stores"
-    torn_bytes = 0
-
-    def __init__(self, genesis: Genesis, stores: Stores) -> None:
-        self.genesis = genesis
-        self._stores = stores
-
-    @property
-    def height(self) -> int:
-        return self._stores.blocks.height
-
-    def records(self) -> Iterator[bytes]:
-        return self._stores.log.read()
-
-    def block(self, height: int) -> Block | None:
-        return self._stores.blocks.get(height)
-
-    def payload(self, update: bytes) -> Payload | None:
-        return self._stores.payloads.get(update)
-
-    def model(self, digest: bytes) -> NDArray[np.int32] | None:
-        return self._stores.models.get(digest)
-
-    def state(self, digest: bytes) -> bytes | None:
-        return None
-
-    def tests(self) -> dict[int, float]:
-        return {}
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 class World:

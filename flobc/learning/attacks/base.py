@@ -53,3 +53,10 @@ def scale(delta: Vector, factor: float) -> Vector:
     """Return factor * ``delta``; what overflows is refused by the validators."""
     with np.errstate(over="ignore", invalid="ignore"):
         return delta * np.float32(factor)
+
+
+def add_noise(update: Vector, std: float, rng: np.random.Generator) -> Vector:
+    """Return ``update`` + N(0, ``std``^2)."""
+    noise = rng.standard_normal(update.shape, dtype=np.float32)
+    noise *= np.float32(std)
+    return update + noise

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from flobc.learning.attacks.base import KnowingAttack, Knowledge, scale
+from flobc.learning.attacks.base import KnowingAttack, Knowledge, add_noise, scale
 from flobc.learning.task import Vector
 
 _CERTAIN = 0.999
@@ -114,7 +114,7 @@ class FreeRider(KnowingAttack):
 
 def _disguise(update: Vector, rng: np.random.Generator, std: float = 1e-6) -> Vector:
     """Let it be nobody else's: of updates that are alike to the bit the chain counts one."""
-    return update + np.float32(std) * rng.standard_normal(update.shape, dtype=np.float32)
+    return add_noise(update, std, rng)
 
 
 def _describe(known: Knowledge) -> tuple[Vector, Vector]:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from flobc.learning.attacks.base import Attack, scale
+from flobc.learning.attacks.base import Attack, add_noise, scale
 from flobc.learning.task import Vector
 
 
@@ -21,9 +21,7 @@ class Gaussian(Attack):
     def poison_update(self, delta: Vector, rng: np.random.Generator, index: int) -> Vector:
         """Return ``delta`` + N(0, std^2)."""
         del index
-        noise = rng.standard_normal(delta.shape, dtype=np.float32)
-        noise *= np.float32(self.std)
-        return delta + noise
+        return add_noise(delta, self.std, rng)
 
 
 @dataclass(frozen=True)
@@ -38,9 +36,7 @@ class NoiseRamp(Attack):
 
     def poison_update(self, delta: Vector, rng: np.random.Generator, index: int) -> Vector:
         """Return ``delta`` + N(0, (step * index)^2)."""
-        noise = rng.standard_normal(delta.shape, dtype=np.float32)
-        noise *= np.float32(self.step * index)
-        return delta + noise
+        return add_noise(delta, self.step * index, rng)
 
 
 @dataclass(frozen=True)
