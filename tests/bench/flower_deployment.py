@@ -4,7 +4,8 @@ Runs in the peer's environment (``.bench/venv``). A SuperLink and ten SuperNodes
 the manual says and with the settings they come with: a new process for each client's turn, replies looked
 for every 3 s. Only TLS is off, and the installation of an app's dependencies, which would need the network.
 The app (``flower_app/``) is that of ``flower_simulation.py``: all clients each round, 1.2 M float32
-parameters, next to no training, no evaluation.
+parameters, next to no training, no evaluation. Its clients hold their model in torch, as the trainers that they
+are compared with do; ``--framework numpy`` times clients that load no framework at all.
 
 ``round_s`` is the median over the rounds after the warm-up, from one model to the next. ``rss_mib`` is the
 most that all processes held at once. With ``--killed`` a SuperNode and its children are killed while its
@@ -96,6 +97,7 @@ class Deployment:
 
     def submit_run(self, options: argparse.Namespace, rounds: int, report: Path) -> None:
         values = f"clients={options.clients} parameters={options.parameters} rounds={rounds} report='{report}'"
+        values += f" framework='{options.framework}'"
         submission = self.start_program("flwr", "run", str(APP), "bench", "--run-config", values)
         self.wait_until(lambda: submission.poll() is not None, START_TIMEOUT_S)
         if submission.poll() != 0:
@@ -221,6 +223,7 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--clients", type=int, default=arrays.ROUND_CLIENTS)
     parser.add_argument("--parameters", type=int, default=arrays.PARAMETERS)
+    parser.add_argument("--framework", choices=("torch", "numpy"), default="torch", help="what clients hold a model in")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--warm-up", type=int, default=1, help="rounds at the start that do not count")
     parser.add_argument("--killed", action="store_true", help="kill a node in the round after the warm-up instead")
@@ -245,6 +248,7 @@ def main() -> None:
         "rss_mib": deployment.peak_rss_bytes / MIB,
         "clients": options.clients,
         "parameters": options.parameters,
+        "framework": options.framework,
         "flwr": metadata.version("flwr"),
     }
     sys.stdout.write(json.dumps(report) + "\n")
