@@ -39,19 +39,28 @@ def read_addresses(arguments: Namespace) -> tuple[str, ...]:
 
 
 def read_tls(arguments: Namespace) -> TlsSettings | None:
-    """Return the files of mutual TLS, or None when none is given. **Raises** UsageError when one of them is missing."""
+    """Return the files of mutual TLS, of the flags or else of the variables that services read; None without any.
+
+    **Raises** UsageError when one of the three is missing.
+    """
     from flobc.adapters.grpc import TlsSettings  # noqa: PLC0415 - loads gRPC
 
     flags = ("--tls-ca", "--tls-certificate", "--tls-key")
     given = [getattr(arguments, flag.lstrip("-").replace("-", "_"), None) for flag in flags]
     if not any(given):
-        return None
+        return _find_tls() if read_addresses(arguments) else None
     if not read_addresses(arguments):
         raise UsageError("--tls-ca, --tls-certificate and --tls-key are for ledgers; give their address as HOST:PORT.")
     for flag, path in zip(flags, given, strict=True):
         if not path:
             raise UsageError(f"{flag} is missing; TLS with a ledger needs authority, certificate and key.")
     return TlsSettings(*(expand_path(path) for path in given if path))
+
+
+def _find_tls() -> TlsSettings | None:
+    from flobc.composition.services.connections import find_tls  # noqa: PLC0415 - loads every client library
+
+    return find_tls()
 
 
 def open_chain(arguments: Namespace) -> ChainArchive:

@@ -6,12 +6,13 @@ from argparse import Namespace
 
 from flobc.adapters.filesystem.keys import load_key_file
 from flobc.adapters.grpc import LedgerClient
-from flobc.adapters.kafka import KafkaSettings, KafkaTopic
+from flobc.adapters.kafka import KafkaTopic
 from flobc.cli import kinds
 from flobc.cli.output import Talk, print_json
 from flobc.cli.places import expand_path
 from flobc.composition.organisations.invitations import create_invitation, find_join
 from flobc.composition.organisations.joining import send_join, wait_for_admission
+from flobc.composition.services.connections import find_kafka, find_tls
 from flobc.composition.services.parts import get_topic_names, load_genesis_file
 from flobc.composition.services.settings import split_addresses
 from flobc.errors import UsageError
@@ -76,12 +77,12 @@ def execute_join(arguments: Namespace) -> int:
 
 def _publish(genesis: Genesis, join: Join, arguments: Namespace, timeout_s: float, talk: Talk) -> int | None:
     """Return the height of the state that has the trainer, None when nobody waits for it."""
-    topic = KafkaTopic(KafkaSettings(arguments.kafka, "join"), get_topic_names(genesis)[1])
+    topic = KafkaTopic(find_kafka(arguments.kafka, "join"), get_topic_names(genesis)[1])
     try:
         if not arguments.wait:
             send_join(topic, join)
             return None
-        ledger = LedgerClient(split_addresses(arguments.ledger))
+        ledger = LedgerClient(split_addresses(arguments.ledger), find_tls())
         try:
             talk.say("Waiting for a block that has the trainer ...")
             return wait_for_admission(genesis, ledger, join, lambda: send_join(topic, join), timeout_s)

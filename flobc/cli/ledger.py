@@ -6,13 +6,13 @@ import re
 from argparse import Namespace
 
 from flobc.adapters.grpc import BlobClient, LedgerClient
-from flobc.adapters.kafka import KafkaSettings
-from flobc.adapters.redis import RedisSettings, check_server, connect
+from flobc.adapters.redis import check_server, connect
 from flobc.cli.joining import read_genesis
 from flobc.cli.output import Talk, print_fields, print_json
 from flobc.cli.places import expand_path
 from flobc.cli.steps import show_steps
 from flobc.composition.rebuild import PeerSource, Source, open_archive_source, open_kafka_source, rebuild
+from flobc.composition.services.connections import find_kafka, find_redis, find_tls
 from flobc.composition.services.recording import build_stores, get_prefix
 from flobc.composition.services.settings import split_addresses
 from flobc.errors import UsageError
@@ -26,7 +26,7 @@ def execute_rebuild(arguments: Namespace) -> int:
     talk = Talk(arguments.quiet)
     source = open_source(arguments)
     try:
-        client = connect(RedisSettings.from_url(arguments.redis, get_prefix(source.genesis)))
+        client = connect(find_redis(arguments.redis, get_prefix(source.genesis)))
         check_server(client)
         if arguments.wipe:
             talk.say(f"Forgot {client.forget_all()} keys of this chain in Redis at {client.address}.")
@@ -69,10 +69,10 @@ def open_source(arguments: Namespace) -> Source:
         raise UsageError("Nobody who serves a chain is believed, so its genesis is needed: give --genesis PATH.")
     genesis = read_genesis(genesis_given)
     if given is not None:
-        return PeerSource(genesis, LedgerClient(split_addresses(given)))
+        return PeerSource(genesis, LedgerClient(split_addresses(given), find_tls()))
     if arguments.validators_given is None:
         raise UsageError(
             "Kafka holds no models; name validators that serve them with --validators HOST:PORT,HOST:PORT."
         )
-    peers = BlobClient(split_addresses(arguments.validators_given))
-    return open_kafka_source(KafkaSettings(kafka, "rebuild"), genesis, peers.get_model)
+    peers = BlobClient(split_addresses(arguments.validators_given), find_tls())
+    return open_kafka_source(find_kafka(kafka, "rebuild"), genesis, peers.get_model)

@@ -121,7 +121,7 @@ class Connections(Generic[S]):
         if not addresses:
             raise UsageError("No address to connect to is given; name at least one host:port.")
         self.patience = patience
-        self._channels = [_open_channel(address, tls) for address in addresses]
+        self._channels = [open_channel(address, tls) for address in addresses]
         self._stubs = [
             (address, build_stub(channel)) for address, channel in zip(addresses, self._channels, strict=True)
         ]
@@ -190,7 +190,8 @@ class Connections(Generic[S]):
         raise TransientError(f"The client was closed before it had {what}; open another one.", _MAX_DELAY_S)
 
 
-def _open_channel(address: str, tls: TlsSettings | None) -> Any:
+def open_channel(address: str, tls: TlsSettings | None) -> Any:
+    """Open a channel to ``host:port``, by mutual TLS where there is any. **Raises** UsageError."""
     if tls is None:
         return grpc.insecure_channel(address, options=CLIENT_OPTIONS)
     return grpc.secure_channel(address, build_client_credentials(tls), options=CLIENT_OPTIONS)

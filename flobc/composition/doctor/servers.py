@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 
 from flobc.adapters.grpc import LedgerClient, Patience, is_serving
-from flobc.adapters.kafka import KafkaSettings, check_topic, get_version
-from flobc.adapters.redis import RedisClient, RedisSettings, check_server, connect
+from flobc.adapters.kafka import check_topic, get_version
+from flobc.adapters.redis import RedisClient, check_server, connect
 from flobc.composition.doctor.findings import Finding, build_failure
+from flobc.composition.services.connections import find_kafka, find_redis, find_tls
 from flobc.composition.services.parts import UPDATE_PARTITIONS, get_topic_names
 from flobc.composition.services.recording import get_prefix
 from flobc.errors import FlobcError, VerificationError
@@ -27,8 +29,8 @@ _PATIENCE = Patience(call_s=5.0, stream_s=10.0, retry_s=1.0)
 
 def check_kafka(address: str, genesis: Genesis | None) -> Iterator[Finding]:
     """Yield whether Kafka answers, and whether the chain's topics are as they must be."""
-    settings = KafkaSettings(address, "doctor", connect_timeout_s=5, request_timeout_s=5)
     try:
+        settings = dataclasses.replace(find_kafka(address, "doctor"), connect_timeout_s=5, request_timeout_s=5)
         yield Finding("ok", "Kafka", f"answers at {address}, version {get_version(settings)} or newer")
     except FlobcError as error:
         yield build_failure("Kafka", error)
@@ -51,7 +53,7 @@ def check_kafka(address: str, genesis: Genesis | None) -> Iterator[Finding]:
 def check_redis(address: str, genesis: Genesis | None, now_s: Callable[[], float] = time.time) -> Iterator[Finding]:
     """Yield whether Redis answers, keeps what it is given, has room, and agrees on the time."""
     try:
-        client = connect(RedisSettings.from_url(address, "flobc" if genesis is None else get_prefix(genesis)))
+        client = connect(find_redis(address, "flobc" if genesis is None else get_prefix(genesis)))
     except FlobcError as error:
         yield build_failure("Redis", error)
         return
@@ -104,8 +106,9 @@ def check_clock(name: str, ahead_s: float) -> Finding:
 
 
 def check_serving(role: str, addresses: tuple[str, ...]) -> Iterator[Finding]:
-    """Yield which services do not serve."""
-    serving = [address for address in addresses if is_serving(address)]
+    """Yield which services do not serve. **Raises** UsageError when the files of TLS cannot be read."""
+    tls = find_tls()
+    serving = [address for address in addresses if is_serving(address, tls)]
     for address in addresses:
         if address not in serving:
             yield Finding(
@@ -116,8 +119,9 @@ def check_serving(role: str, addresses: tuple[str, ...]) -> Iterator[Finding]:
 
 
 def check_heads(addresses: tuple[str, ...], genesis: Genesis | None) -> Iterator[Finding]:
-    """Yield whether all ledgers tell of one chain, certified by its validators, and about as far."""
-    clients = {address: LedgerClient((address,), patience=_PATIENCE) for address in addresses}
+    """Yield whether all ledgers tell of one chain that its validators certified, and how far. **Raises** UsageError."""
+    tls = find_tls()
+    clients = {address: LedgerClient((address,), tls, _PATIENCE) for address in addresses}
     try:
         heads: dict[str, Block | None] = {}
         for address, client in clients.items():

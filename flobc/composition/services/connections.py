@@ -9,7 +9,14 @@ from flobc.adapters.grpc import TlsSettings
 from flobc.adapters.kafka import KafkaSettings
 from flobc.adapters.redis import RedisSettings
 from flobc.composition.services.access import DEFAULT_MECHANISM, GrpcAccess
-from flobc.composition.services.settings import LedgerSettings, ServiceSettings
+from flobc.composition.services.settings import (
+    GrpcCommand,
+    KafkaCommand,
+    LedgerSettings,
+    RedisCommand,
+    ServiceSettings,
+    read_settings,
+)
 
 _PROTOCOLS: dict[str, Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]] = {
     "plaintext": "PLAINTEXT",
@@ -19,8 +26,8 @@ _PROTOCOLS: dict[str, Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]]
 }
 
 
-def build_kafka(settings: ServiceSettings, client_id: str) -> KafkaSettings:
-    """Return how this service reaches Kafka. **Raises** UsageError when its password cannot be read."""
+def build_kafka(settings: ServiceSettings | KafkaCommand, client_id: str) -> KafkaSettings:
+    """Return how a service or command reaches Kafka. **Raises** UsageError when its password cannot be read."""
     mechanism = settings.kafka_sasl_mechanism or DEFAULT_MECHANISM
     return KafkaSettings(
         settings.kafka,
@@ -35,8 +42,8 @@ def build_kafka(settings: ServiceSettings, client_id: str) -> KafkaSettings:
     )
 
 
-def build_redis(settings: LedgerSettings, prefix: str) -> RedisSettings:
-    """Return how a ledger reaches Redis. **Raises** UsageError when address or files are not what they should be."""
+def build_redis(settings: LedgerSettings | RedisCommand, prefix: str) -> RedisSettings:
+    """Return how a ledger or command reaches Redis. **Raises** UsageError when address or files are wrong."""
     found = RedisSettings.from_url(
         settings.redis,
         prefix,
@@ -53,3 +60,18 @@ def build_tls(settings: GrpcAccess) -> TlsSettings | None:
     if settings.grpc_ca is None or settings.grpc_certificate is None or settings.grpc_key is None:
         return None
     return TlsSettings(settings.grpc_ca, settings.grpc_certificate, settings.grpc_key)
+
+
+def find_kafka(address: str, client_id: str) -> KafkaSettings:
+    """Return how a command reaches the Kafka at ``address``, by the environment. **Raises** UsageError."""
+    return build_kafka(read_settings(KafkaCommand, lambda: KafkaCommand(kafka=address)), client_id)
+
+
+def find_redis(address: str, prefix: str) -> RedisSettings:
+    """Return how a command reaches the Redis at ``address``, by the environment. **Raises** UsageError."""
+    return build_redis(read_settings(RedisCommand, lambda: RedisCommand(redis=address)), prefix)
+
+
+def find_tls() -> TlsSettings | None:
+    """Return the files with which a command shows ledgers and validators who it is. **Raises** UsageError."""
+    return build_tls(read_settings(GrpcCommand, GrpcCommand))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,13 +17,14 @@ from flobc.errors import UsageError
 KEY_INDEX = "{index}"
 """What stands for a trainer's number in FLOBC_KEY of a process with several trainers."""
 
-S = TypeVar("S", bound="ProgramSettings")
+S = TypeVar("S", bound=BaseSettings)
+_FROM_ENVIRONMENT = SettingsConfigDict(env_prefix="FLOBC_", frozen=True, extra="ignore")
 
 
 class ProgramSettings(GrpcAccess, BaseSettings):
     """What every service needs, the explorer included."""
 
-    model_config = SettingsConfigDict(env_prefix="FLOBC_", frozen=True, extra="ignore")
+    model_config = _FROM_ENVIRONMENT
 
     genesis: Path = Field(description="file with the chain's block 0, the same for everybody")
     listen: str = Field(default="127.0.0.1:0", description="address to serve gRPC on")
@@ -126,6 +128,26 @@ class ExplorerSettings(ProgramSettings):
         return None if self.web_certificate is None or self.web_key is None else (self.web_certificate, self.web_key)
 
 
+class KafkaCommand(KafkaAccess, BaseSettings):
+    """Who a command is to Kafka, by the variables that services read; the address is its argument."""
+
+    model_config = _FROM_ENVIRONMENT
+    kafka: str = ""
+
+
+class RedisCommand(RedisAccess, BaseSettings):
+    """As ``KafkaCommand``, to Redis."""
+
+    model_config = _FROM_ENVIRONMENT
+    redis: str = Field(default="", repr=False)
+
+
+class GrpcCommand(GrpcAccess, BaseSettings):
+    """As ``KafkaCommand``, to ledgers and validators."""
+
+    model_config = _FROM_ENVIRONMENT
+
+
 def split_addresses(text: str) -> tuple[str, ...]:
     """Return the addresses in a comma-separated list."""
     return tuple(item.strip() for item in text.split(",") if item.strip())
@@ -139,8 +161,13 @@ def load_settings(kind: type[S], file: Path | None = None) -> S:
     known = (TrainerSettings, ValidatorSettings, LedgerSettings, ExplorerSettings, kind)
     if file is not None:
         validate_settings_file(file, {f"FLOBC_{name.upper()}" for each in known for name in each.model_fields})
+    return read_settings(kind, lambda: kind(_env_file=file))
+
+
+def read_settings(kind: type[S], build: Callable[[], S]) -> S:
+    """Return what ``build`` reads, checked. **Raises** UsageError as ``load_settings`` does."""
     try:
-        settings = kind(_env_file=file)  # type: ignore[call-arg]  # pydantic fills the fields
+        settings = build()
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "?"
