@@ -65,14 +65,15 @@ def start_system(
     **Raises** UsageError when Kafka or Redis cannot be had here; FlobcError naming the service that did not start.
     """
     settings = load_settings(root, load_genesis(root).params)
-    old = load_plan(root) if is_system_directory(root) else None
+    if not is_system_directory(root):
+        # before anything starts, so that what an interrupted start leaves behind is found by down and by the next up
+        save_plan(root, _draw_plan(ledgers, settings, trainers_per_process))
+    plan = load_plan(root)
     say("Kafka ...")
-    kafka = _ensure_server(lambda port: start_kafka(root / "kafka", port).address, old.kafka if old else None)
+    kafka = _ensure_server(lambda port: start_kafka(root / "kafka", port).address, plan.kafka)
     say("Redis ...")
-    redis = _ensure_server(lambda port: start_redis(root / "redis", port).address, old.redis if old else None)
-    plan = old or _draw_plan(kafka, redis, ledgers, settings, trainers_per_process)
-    if (kafka, redis) != (plan.kafka, plan.redis):
-        plan = dataclasses.replace(plan, kafka=kafka, redis=redis)
+    redis = _ensure_server(lambda port: start_redis(root / "redis", port).address, plan.redis)
+    plan = dataclasses.replace(plan, kafka=kafka, redis=redis)
     if explorer and not plan.explorer:
         plan = dataclasses.replace(plan, explorer=f"{HOST}:{find_free_port(HOST)}")
     save_plan(root, plan)
@@ -105,22 +106,18 @@ def stop_system(root: Path, say: Callable[[str], None]) -> list[str]:
     return killed
 
 
-def _draw_plan(kafka: str, redis: str, ledgers: int, settings: RunSettings, together: int) -> Plan:
+def _draw_plan(ledgers: int, settings: RunSettings, together: int) -> Plan:
     addresses: dict[str, None] = {}
-    while len(addresses) < ledgers + settings.validators:
+    while len(addresses) < 2 + ledgers + settings.validators:
         addresses[f"{HOST}:{find_free_port(HOST)}"] = None
-    drawn = tuple(addresses)
-    return Plan(kafka, redis, drawn[:ledgers], drawn[ledgers:], settings.trainers, together)
+    kafka, redis, *services = addresses
+    return Plan(kafka, redis, tuple(services[:ledgers]), tuple(services[ledgers:]), settings.trainers, together)
 
 
-def _ensure_server(start: Callable[[int | None], str], address: str | None) -> str:
+def _ensure_server(start: Callable[[int], str], address: str) -> str:
     """Return the address of a server that runs, started now where it does not."""
-    if address is not None:
-        host, _, port = address.rpartition(":")
-        if is_port_open(host, int(port)):
-            return address
-        return start(int(port))
-    return start(None)
+    host, _, port = address.rpartition(":")
+    return address if is_port_open(host, int(port)) else start(int(port))
 
 
 def _build_environment(root: Path, settings: RunSettings, plan: Plan, role: str, index: int) -> dict[str, str]:
