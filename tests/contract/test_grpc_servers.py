@@ -8,6 +8,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -345,3 +346,22 @@ def test_needs_no_torch() -> None:
     """A ledger's image carries none."""
     code = "import sys; import flobc.adapters.grpc, flobc.adapters.memory; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_server_of_something_else_is_named_at_once(stores: ServedChain, ledger: str) -> None:
+    """A stranger at the address will not become a ledger by waiting; one true ledger beside it is enough."""
+    stranger = grpc.server(ThreadPoolExecutor(1))
+    address = f"127.0.0.1:{stranger.add_insecure_port('127.0.0.1:0')}"
+    stranger.start()
+    patient = Patience(call_s=5, stream_s=5, retry_s=3600)
+    alone, accompanied = LedgerClient([address], patience=patient), LedgerClient([address, ledger], patience=patient)
+    try:
+        with pytest.raises(DataError, match=f"{address} answers, but serves nothing like"):
+            alone.get_head()
+        head = accompanied.get_head()
+        assert head is not None
+        assert head.height == 3
+    finally:
+        alone.close()
+        accompanied.close()
+        stranger.stop(0)

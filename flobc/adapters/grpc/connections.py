@@ -53,6 +53,8 @@ class Failures:
         """Enter why one server gave no answer."""
         if isinstance(error, DataError):
             self._wrong = DataError(f"What {address} sends for {self._what} is wrong: {error}")
+        elif error.code() is grpc.StatusCode.UNIMPLEMENTED:
+            self._wrong = DataError(f"{address} answers, but serves nothing like {self._what}; check the address.")
         elif error.code() is grpc.StatusCode.NOT_FOUND:
             self.not_held = True
         elif error.code() is grpc.StatusCode.DATA_LOSS:
