@@ -18,7 +18,6 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace import Span as Noted
 
-from flobc import __version__
 from flobc.ports.tracing import MAX_TRACES, Span, get_span_id, get_trace_id
 
 CLOSE_S = 2.0
@@ -51,7 +50,7 @@ class SdkTracer:
 
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
-        self._tracer = provider.get_tracer("flobc", __version__)
+        self._tracer = provider.get_tracer("flobc")
 
     def start(self, name: str, parent: str = "", links: Sequence[str] = (), **attributes: str | int) -> Span:
         """Begin a span."""
