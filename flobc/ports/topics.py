@@ -16,7 +16,7 @@ class Entry:
     """One record as it lies in a topic. Offsets grow within a partition and may leave gaps.
 
     ``traces`` is where its sender says that it belongs (``flobc.ports.tracing``): nobody signs that, and nothing may
-    depend on it.
+    depend on it (WIRE-15).
     """
 
     partition: int

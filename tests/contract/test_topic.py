@@ -237,6 +237,7 @@ def test_what_was_appended_is_there_after_closing(log: Place) -> None:
 
 
 def test_traces_go_beside_a_record_and_change_nothing_of_it(log: Place) -> None:
+    """WIRE-15."""
     writer, reader = log.open(), log.open()
     other = TRACE.replace("a", "c")
     writer.append(b"key", b"plain").result(60)

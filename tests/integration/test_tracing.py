@@ -59,7 +59,7 @@ def list_nodes(spans: list[WrittenSpan], name: str) -> set[str]:
 
 
 def test_headers_of_every_size_change_nothing(system: WholeSystem) -> None:
-    """Nobody signs them, so anybody may write them: beside garbage, beside good records again, by the thousand."""
+    """WIRE-15: anybody may write them: beside garbage, beside good records again, by the thousand."""
     system.wait_for_blocks(1)
     with system.open_topics() as (log, _):
         good = [entry for entry in read_whole(log) if entry.value[0] in (1, 3, 4)][:COPIES]

@@ -44,6 +44,7 @@ REMEMBERED_ROUNDS = 3
 """For how many rounds each process is told which updates are settled; one that idles longer forgets by size alone."""
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -196,7 +197,7 @@ def _end_with_parent() -> None:
     os._exit(0)
 
 
-def _do_within(trace: str, work: Callable[..., R | _Failure], *arguments: object) -> R | _Failure:
+def _do_within(trace: str, work: Callable[..., T], *arguments: object) -> T:
     """Do a job that belongs to a trace of the parent's."""
     with within(trace):
         return work(*arguments)
