@@ -6,7 +6,7 @@ because `tools/setup.py` needs them one after another, and what the services' im
     uv.txt      the installer, fetched by pip
     torch.txt   torch's ordinary wheel and the GPU libraries that only this wheel needs
     lock.txt    everything else, torch's own plain-Python dependencies included
-    learner.txt lock.txt without the developer's tools: for the images of trainers and validators, beside torch
+    learner.txt lock.txt without tools, but with what sends spans: for the images of trainers and validators
     ledger.txt  what `requirements/ledger.in` names and needs: no torch
     explorer.txt likewise of `requirements/explorer.in`
 
@@ -37,7 +37,7 @@ def resolve(previous: str, upgrade: bool) -> str:
         return output.read_text()
 
 
-def resolve_part(resolution: str, source: Path) -> str:
+def resolve_part(resolution: str, source: Path, *extras: str) -> str:
     """Resolve what `source` asks for to the same versions; torch's own lines are left out."""
     with tempfile.TemporaryDirectory() as directory:
         whole, output = Path(directory) / "all.txt", Path(directory) / "part.txt"
@@ -45,6 +45,7 @@ def resolve_part(resolution: str, source: Path) -> str:
         output.write_text(resolution)
         command = ["uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
         command += ["--generate-hashes", "--no-header", "--no-annotate", "--constraint", str(whole)]
+        command += [f"--extra={extra}" for extra in extras]
         subprocess.run([*command, "--output-file", output, source], check=True)
         return split(output.read_text())["lock.txt"]
 
@@ -76,7 +77,7 @@ def main(arguments: list[str]) -> None:
     REQUIREMENTS.mkdir(exist_ok=True)
     resolution = resolve(previous, "--upgrade" in arguments)
     texts = split(resolution)
-    texts["learner.txt"] = resolve_part(resolution, ROOT / "pyproject.toml")
+    texts["learner.txt"] = resolve_part(resolution, ROOT / "pyproject.toml", "tracing")
     for part in ("ledger", "explorer"):
         texts[f"{part}.txt"] = resolve_part(resolution, REQUIREMENTS / f"{part}.in")
     for name, text in texts.items():

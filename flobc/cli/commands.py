@@ -60,6 +60,7 @@ def build_parser() -> CommandParser:
     add_run(commands)
     add_simulate(commands)
     add_system(commands)
+    add_trace(commands)
     add_scaling(commands)
     add_genesis(commands)
     add_joining(commands)
@@ -128,10 +129,21 @@ def add_system(commands: Commands) -> None:
     about = "how many trainers share a process; 1 unless given"
     add_option(up, up, "--trainers-per-process", metavar="N", default="1", help=about)
     add_option(up, up, "--no-explorer", action="store_true", help="start no explorer, the chain's web pages")
+    about = "write spans below DIR/traces, for flobc trace; services that run already are left as they are"
+    add_option(up, up, "--traces", action="store_true", help=about)
     down = commands.add("down", lazily("system", "execute_down"), "stop what flobc up started")
     for command in (up, down):
         add_option(command, command, "--dir", metavar="DIR", required=True, help="where the system lives")
         add_output_options(command)
+
+
+def add_trace(commands: Commands) -> None:
+    """Add ``flobc trace``."""
+    trace = commands.add("trace", lazily("trace"), "show what became of one update, and when, in every service")
+    trace.epilog = "example: flobc trace --dir chain 3f9ac2 (flobc up --traces writes what it reads)"
+    trace.add_argument("update", metavar="UPDATE", help="the update's id, or its first digits")
+    add_option(trace, trace, "--dir", metavar="DIR", required=True, help="where the system lives")
+    add_output_options(trace)
 
 
 def add_scaling(commands: Commands) -> None:

@@ -36,7 +36,8 @@ def execute_up(arguments: Namespace) -> int:
             validate_room(root)
         create_system(root, settings, int(arguments.ledgers))
     has_explorer = not arguments.no_explorer and is_web_installed()
-    plan = start_system(root, int(arguments.ledgers), talk.say, int(arguments.trainers_per_process), has_explorer)
+    together, traces = int(arguments.trainers_per_process), bool(arguments.traces)
+    plan = start_system(root, int(arguments.ledgers), talk.say, together, has_explorer, traces)
     if arguments.json:
         explorer = f"http://{plan.explorer}" if plan.explorer else None
         print_json({"directory": str(root), "processes": list_processes(root), "explorer": explorer})

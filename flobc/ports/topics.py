@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,11 +13,16 @@ from flobc.ports.records import require_record
 
 @dataclass(frozen=True)
 class Entry:
-    """One record as it lies in a topic. Offsets grow within a partition and may leave gaps."""
+    """One record as it lies in a topic. Offsets grow within a partition and may leave gaps.
+
+    ``traces`` is where its sender says that it belongs (``flobc.ports.tracing``): nobody signs that, and nothing may
+    depend on it (WIRE-15).
+    """
 
     partition: int
     offset: int
     value: bytes
+    traces: tuple[str, ...] = ()
 
 
 class Topic(Protocol):
@@ -28,8 +33,8 @@ class Topic(Protocol):
         """How many partitions there are; a chain's log has one."""
         ...
 
-    def append(self, key: bytes, value: bytes) -> Future[None]:
-        """Add a record to the partition of ``key``; records of one key keep their order.
+    def append(self, key: bytes, value: bytes, traces: Sequence[str] = ()) -> Future[None]:
+        """Add a record to the partition of ``key``; records of one key keep their order. ``traces`` go beside it.
 
         The future is done when a crash of the sender or of one broker can no longer lose the record, and
         fails with TransientError when that could not be had in time: then the record may or may not be there.

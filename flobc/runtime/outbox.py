@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 from flobc.errors import FlobcError
@@ -19,14 +20,14 @@ class Outbox:
 
     def __init__(self, topic: Topic) -> None:
         self._topic = topic
-        self._waiting: queue.SimpleQueue[tuple[Future[None], bytes, bytes] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[Future[None], bytes, bytes, Sequence[str]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="flobc-outbox", daemon=True)
         self._thread.start()
 
-    def append(self, key: bytes, value: bytes) -> Future[None]:
+    def append(self, key: bytes, value: bytes, traces: Sequence[str] = ()) -> Future[None]:
         """Add a record (see ``Topic.append``); returns at once, and what that raises is the future's exception."""
         future: Future[None] = Future()
-        self._waiting.put((future, key, value))
+        self._waiting.put((future, key, value, traces))
         return future
 
     def stop(self, timeout_s: float) -> None:
@@ -36,9 +37,9 @@ class Outbox:
 
     def _run(self) -> None:
         while (item := self._waiting.get()) is not None:
-            future, key, value = item
+            future, key, value, traces = item
             try:
-                answer = self._topic.append(key, value)
+                answer = self._topic.append(key, value, traces)
             except FlobcError as error:
                 future.set_exception(error)
             else:

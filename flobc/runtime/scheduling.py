@@ -6,6 +6,7 @@ in the order of their virtual times, so a run's log does not depend on how fast 
 
 from __future__ import annotations
 
+import contextvars
 import heapq
 import itertools
 import queue
@@ -136,7 +137,8 @@ class WallScheduler:
             self._running -= 1
             done(future.result())
 
-        self._executor.submit(do).add_done_callback(lambda future: self._ready.put(lambda: finish(future)))
+        context = contextvars.copy_context()  # work belongs to the trace in which it was submitted
+        self._executor.submit(context.run, do).add_done_callback(lambda future: self._ready.put(lambda: finish(future)))
 
     def post(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` on the loop soon; other threads may call this."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +47,8 @@ class TrainerParts:
     publish: Callable[[Payload], None]
     on_signed: Callable[[Payload, ModelView], None] = lambda _payload, _base: None
     """Told of each payload, and of the model it starts from, on the worker that made it, before it is published."""
+    starting: Callable[[Train], AbstractContextManager[None]] = lambda _: contextlib.nullcontext()
+    """Told of each training; it is started inside."""
     attack: Attack | None = None
     know: Callable[[Train], Knowledge] | None = None
     """What an attack that looks at others' updates is told; called on the worker."""
@@ -139,12 +143,14 @@ class TrainerNode:
             self._on_trained(duty, result or _NOTHING)
 
         if parts.joint is not None:
-            parts.joint.add(training, finish, done)
+            with parts.starting(duty):
+                parts.joint.add(training, finish, done)
             return
         duration_ms = parts.durations.draw(
             parts.durations.train_ms, parts.identity.public_key.hex(), duty.base_height, duty.k
         )
-        parts.scheduler.submit("train", lambda: self._train(training, finish), duration_ms, done)
+        with parts.starting(duty):
+            parts.scheduler.submit("train", lambda: self._train(training, finish), duration_ms, done)
 
     def _train(self, training: Training, finish: Callable[[ModelView, Vector], LocalResult]) -> LocalResult | None:
         engine = self._parts.engine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import queue
 import threading
@@ -25,6 +26,7 @@ class _Item:
     key: bytes
     records: Iterable[bytes]
     done: Callable[[bool], None]
+    trace: str
 
 
 class UpdateSender:
@@ -48,9 +50,12 @@ class UpdateSender:
         """Begin to send."""
         self._thread.start()
 
-    def send(self, key: bytes, records: Iterable[bytes], done: Callable[[bool], None]) -> None:
-        """Send a trainer's records, in this order; ``done`` is told on the loop whether all were acknowledged."""
-        self._queue.put(_Item(key, records, done))
+    def send(self, key: bytes, records: Iterable[bytes], done: Callable[[bool], None], trace: str = "") -> None:
+        """Send a trainer's records, in this order; ``done`` is told on the loop whether all were acknowledged.
+
+        The first of them says to which trace all belong.
+        """
+        self._queue.put(_Item(key, records, done, trace))
 
     def stop(self, timeout_s: float) -> None:
         """Send nothing more, and wait up to ``timeout_s`` for the append under way; nobody is told any more."""
@@ -74,7 +79,10 @@ class UpdateSender:
             for item in items:
                 if self._stopping.is_set():
                     return
-                answers.append([self._updates.append(item.key, record) for record in item.records])
+                traces = itertools.chain(((item.trace,),), itertools.repeat(()))
+                answers.append(
+                    [self._updates.append(item.key, *each) for each in zip(item.records, traces, strict=False)]
+                )
         except FlobcError as error:
             self._note(error)
         until_s = time.monotonic() + ACKNOWLEDGED_S

@@ -6,6 +6,7 @@ import sys
 
 from flobc.composition.services.serving import serve
 from flobc.composition.services.settings import TrainerSettings
+from flobc.composition.services.tracing import traced
 from flobc.composition.services.trainer import run_trainer
 from flobc.composition.services.workers import prepare_worker
 
@@ -14,7 +15,7 @@ ABOUT = "Follows a chain, trains on its own shard and publishes signed updates."
 
 def main() -> int:
     """Be a trainer until a signal comes."""
-    return serve("flobc-trainer", ABOUT, TrainerSettings, run_trainer, prepare_worker)
+    return serve("flobc-trainer", ABOUT, TrainerSettings, traced("flobc-trainer", run_trainer), prepare_worker)
 
 
 if __name__ == "__main__":

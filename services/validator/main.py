@@ -6,6 +6,7 @@ import sys
 
 from flobc.composition.services.serving import serve
 from flobc.composition.services.settings import ValidatorSettings
+from flobc.composition.services.tracing import traced
 from flobc.composition.services.validator import run_validator
 
 ABOUT = "Scores updates on its own shard, votes, aggregates and seals."
@@ -17,7 +18,7 @@ WORKERS = 8
 
 def main() -> int:
     """Be a validator until a signal comes."""
-    return serve("flobc-validator", ABOUT, ValidatorSettings, run_validator, workers=WORKERS)
+    return serve("flobc-validator", ABOUT, ValidatorSettings, traced("flobc-validator", run_validator), workers=WORKERS)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from flobc.adapters.kafka import KafkaSettings, KafkaTopic, ensure_topic
 from flobc.adapters.memory import MemoryBroker
 from flobc.errors import DataError, LocalProtocolError, TransientError
 from flobc.ports.topics import Topic
+from tests.support.spans import TRACE
 from tests.support.topics import append_all, read_entries
 
 PARTITIONS = 3
@@ -233,3 +234,18 @@ def test_what_was_appended_is_there_after_closing(log: Place) -> None:
     with pytest.raises(TransientError):
         topic.append(b"key", b"late")
     assert len(read_entries(log.open(), 100)) == 100
+
+
+def test_traces_go_beside_a_record_and_change_nothing_of_it(log: Place) -> None:
+    """WIRE-15."""
+    writer, reader = log.open(), log.open()
+    other = TRACE.replace("a", "c")
+    writer.append(b"key", b"plain").result(60)
+    writer.append(b"key", b"one", [TRACE]).result(60)
+    writer.append(b"key", b"three", [TRACE, "", other]).result(60)
+    found = read_entries(reader, 3)
+    assert [(entry.value, entry.traces) for entry in found] == [
+        (b"plain", ()),
+        (b"one", (TRACE,)),
+        (b"three", (TRACE, "", other)),
+    ]

@@ -33,6 +33,7 @@ from flobc.composition.services.validator import ServiceParts, ValidatorService
 from flobc.composition.services.workers import prepare_worker
 from flobc.composition.settings import RunSettings, build_train_settings
 from flobc.learning.tasks import get_task
+from flobc.ports.tracing import NO_TRACES, Tracer
 from flobc.protocol.chain.block import Block
 from flobc.protocol.consensus.state import build_initial_state
 from flobc.protocol.identity import Identity
@@ -59,8 +60,9 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 class Service:
     """One service's thread: ``build`` makes it on its loop, and returns what stops it."""
 
-    def __init__(self, build: Callable[[Loop], Callable[[], None]]) -> None:
+    def __init__(self, build: Callable[[Loop], Callable[[], None]], tracer: Tracer = NO_TRACES) -> None:
         self.loop = Loop(prepare_worker)
+        self.loop.tracer = tracer
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(build,), daemon=True)
         self._thread.start()
@@ -98,6 +100,7 @@ class ServiceWorld:
         self.followers: dict[int, LightFollower] = {}
         self.trainers: dict[int, Service] = {}
         self.others: list[Service] = []
+        self.tracer: Tracer = NO_TRACES
         self.open_topics()
         self._validator_models = [self._build_models() for _ in self.federation.validators]
         self._validator_payloads = [MemoryPayloads() for _ in self.federation.validators]
@@ -150,7 +153,7 @@ class ServiceWorld:
             service.start(lambda: made.append(service))
             return service.stop
 
-        thread = Service(build)
+        thread = Service(build, self.tracer)
         wait_until(lambda: bool(made) or thread.error is not None, f"validator {index}'s start")
         if thread.error is not None:
             raise thread.error
@@ -167,7 +170,7 @@ class ServiceWorld:
             service.start(lambda: None)
             return service.stop
 
-        self.others.append(Service(build))
+        self.others.append(Service(build, self.tracer))
 
     def start_trainer(self, index: int) -> None:
         """Start a trainer, anew or with what it kept."""
@@ -207,6 +210,7 @@ class ServiceWorld:
                         scheduler=loop.scheduler,
                         durations=Durations(self.settings.seed),
                         publish=service.publish,
+                        starting=service.trace_training,
                         joint=together,
                     ),
                     self.joins.get(index),
@@ -221,7 +225,7 @@ class ServiceWorld:
 
             return stop
 
-        self.trainers[indices[0]] = Service(build)
+        self.trainers[indices[0]] = Service(build, self.tracer)
 
     def open_keep(self, index: int) -> TrainerKeep:
         """What a trainer keeps on disk."""

@@ -34,7 +34,8 @@ def test_an_image_without_torch_has_nothing_that_is_not_declared(part: str) -> N
     names = {first.partition("==")[0] for first in read_pins(part)}
     assert names.isdisjoint({"torch", "triton", "scikit-learn", "scipy"})
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = project["dependencies"] + (project["optional-dependencies"]["explorer"] if part == "explorer" else [])
+    extra = {"explorer": "explorer", "ledger": "tracing"}[part]
+    declared = project["dependencies"] + project["optional-dependencies"][extra]
     known = {re.split(r"[<>=\[]", item)[0] for item in declared} | {"hiredis"}
     asked = {line for line in (ROOT / "requirements" / f"{part}.in").read_text().split("\n") if line[:1].isalpha()}
     assert asked <= known

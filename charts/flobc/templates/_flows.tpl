@@ -35,6 +35,9 @@
 - {from: ledger, to: redis, port: 6379}
 - {from: ledger, to: validator, port: 7000}
 - {from: explorer, to: ledger, port: 7000}
+- {from: trainer, to: collector}
+- {from: validator, to: collector}
+- {from: ledger, to: collector}
 - {from: prometheus, to: trainer, port: 9100}
 - {from: prometheus, to: validator, port: 9100}
 - {from: prometheus, to: ledger, port: 9100}
@@ -59,6 +62,8 @@
 {{- $found = $values.ledgers.external -}}
 {{- else if eq .role "validator" -}}
 {{- $found = $values.validators.peers -}}
+{{- else if eq .role "collector" -}}
+{{- $found = list $values.tracing.endpoint -}}
 {{- end -}}
 {{- $ports := list -}}
 {{- range compact $found -}}

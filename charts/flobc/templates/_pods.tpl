@@ -74,6 +74,13 @@ capabilities: {drop: [ALL]}
 - {name: FLOBC_METRICS, value: "0.0.0.0:9100"}
 - {name: FLOBC_LOG_LEVEL, value: {{ .root.Values.logLevel | quote }}}
 - {name: OMP_NUM_THREADS, value: "1"}
+{{- with .root.Values.tracing }}
+{{- if .endpoint }}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ .endpoint | quote }}}
+- {name: OTEL_TRACES_SAMPLER, value: parentbased_traceidratio}
+- {name: OTEL_TRACES_SAMPLER_ARG, value: {{ .sampleRatio | quote }}}
+{{- end }}
+{{- end }}
 {{- include "flobc.kafkaAccess" . }}
 {{- include "flobc.grpcAccess" . }}
 {{- end -}}

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 import grpc
 
 from flobc.adapters.grpc.tls import TlsSettings, build_client_credentials
+from flobc.adapters.grpc.tracing import TellingInterceptor
 from flobc.adapters.grpc.wire import CLIENT_OPTIONS
 from flobc.errors import DataError, FlobcError, TransientError, UsageError
 
@@ -195,5 +196,7 @@ class Connections(Generic[S]):
 def open_channel(address: str, tls: TlsSettings | None) -> Any:
     """Open a channel to ``host:port``, by mutual TLS where there is any. **Raises** UsageError."""
     if tls is None:
-        return grpc.insecure_channel(address, options=CLIENT_OPTIONS)
-    return grpc.secure_channel(address, build_client_credentials(tls), options=CLIENT_OPTIONS)
+        channel = grpc.insecure_channel(address, options=CLIENT_OPTIONS)
+    else:
+        channel = grpc.secure_channel(address, build_client_credentials(tls), options=CLIENT_OPTIONS)
+    return grpc.intercept_channel(channel, TellingInterceptor())

@@ -20,6 +20,7 @@ from flobc.adapters.grpc.generated.ledger_pb2_grpc import add_LedgerServicer_to_
 from flobc.adapters.grpc.ledger_service import LedgerService
 from flobc.adapters.grpc.reading import CertifiedBlocks
 from flobc.adapters.grpc.tls import TlsSettings, build_server_credentials
+from flobc.adapters.grpc.tracing import TracingInterceptor
 from flobc.adapters.grpc.wire import SERVER_OPTIONS
 from flobc.errors import UsageError
 from flobc.ports.blocks import BlockStore
@@ -27,6 +28,7 @@ from flobc.ports.metrics import SILENCE, Meter
 from flobc.ports.models import ModelStore
 from flobc.ports.payloads import PayloadStore
 from flobc.ports.states import StateStore
+from flobc.ports.tracing import NO_TRACES, Tracer
 from flobc.protocol.params import Genesis
 
 MAX_CALLS = 4_096
@@ -42,8 +44,11 @@ STORE_WAIT_S = 5.0
 class ServiceServer:
     """What every server of ours does; the service itself is added by a subclass."""
 
-    def __init__(self, service: str, tls: TlsSettings | None, meter: Meter = SILENCE) -> None:
+    def __init__(
+        self, service: str, tls: TlsSettings | None, meter: Meter = SILENCE, tracer: Tracer = NO_TRACES
+    ) -> None:
         self._meter = meter
+        self._tracer = tracer
         self._service = service
         self._tls = tls
         self._serving = True
@@ -104,8 +109,9 @@ class ServiceServer:
         self._stopped = asyncio.Event()
         self._health = health.aio.HealthServicer()
         counting = CountingInterceptor(self._meter, self._service)
+        tracing = TracingInterceptor(self._tracer, self._service)
         self._server = grpc.aio.server(
-            interceptors=(counting,), options=SERVER_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS
+            interceptors=(counting, tracing), options=SERVER_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS
         )
         self._add_all(self._server)
         port = self._bind(self._server, address)
@@ -164,8 +170,9 @@ class LedgerServer(ServiceServer):
         models: ModelStore,
         tls: TlsSettings | None = None,
         meter: Meter = SILENCE,
+        tracer: Tracer = NO_TRACES,
     ) -> None:
-        super().__init__(_get_name(ledger_pb2, "Ledger"), tls, meter)
+        super().__init__(_get_name(ledger_pb2, "Ledger"), tls, meter, tracer)
         self._parts = (genesis, blocks, states, models)
         self._certified = CertifiedBlocks(blocks)
 
@@ -198,8 +205,9 @@ class BlobServer(ServiceServer):
         models: ModelStore,
         tls: TlsSettings | None = None,
         meter: Meter = SILENCE,
+        tracer: Tracer = NO_TRACES,
     ) -> None:
-        super().__init__(_get_name(blobs_pb2, "Blobs"), tls, meter)
+        super().__init__(_get_name(blobs_pb2, "Blobs"), tls, meter, tracer)
         self._parts = (genesis, payloads, models)
 
     def _add_to(self, server: grpc.aio.Server) -> None:

@@ -10,6 +10,7 @@ from kafka import KafkaConsumer, TopicPartition  # type: ignore[import-untyped]
 from flobc.adapters.kafka.clients import in_our_words, open_client
 from flobc.adapters.kafka.reading import read_any_headers
 from flobc.adapters.kafka.settings import MAX_RECORD_BYTES, KafkaSettings, to_ms
+from flobc.adapters.kafka.tracing import read_traces
 from flobc.errors import DataError, TransientError
 from flobc.ports.topics import Entry
 
@@ -68,7 +69,7 @@ class RecordReader:
                 self.ends()  # the library reports an empty topic and an absent Kafka alike
         # a record without a value is somebody else's: whoever reads refuses it as an empty one
         return [
-            Entry(partition.partition, record.offset, record.value or b"")
+            Entry(partition.partition, record.offset, record.value or b"", read_traces(record.headers))
             for partition, records in found.items()
             for record in records
         ]

@@ -113,7 +113,9 @@ def read_any_headers() -> None:
         try:
             return read(batch, *arguments)
         except AttributeError:  # there is no text in a view: this record has headers
-            batch._buffer = bytearray(batch._buffer)
+            whole = batch._buffer.obj  # a copy already, made for an earlier record of the batch that has headers too
+            is_copy = isinstance(whole, bytearray) and len(whole) == len(batch._buffer)
+            batch._buffer = whole if is_copy else bytearray(batch._buffer)
             return read_or_blank(batch, *arguments)
 
     def read_or_blank(batch: Any, *arguments: Any) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 
 from kafka.partitioner import murmur2  # type: ignore[import-untyped]
 
 from flobc.adapters.kafka.reader import RecordReader
 from flobc.adapters.kafka.settings import MAX_RECORD_BYTES, KafkaSettings
+from flobc.adapters.kafka.tracing import write_traces
 from flobc.adapters.kafka.writer import RecordWriter
 from flobc.errors import FlobcError, TransientError
 from flobc.ports.metrics import SILENCE, Meter
@@ -48,12 +49,14 @@ class KafkaTopic:
         """How many partitions there were when it was opened."""
         return self._reader.partitions
 
-    def append(self, key: bytes, value: bytes) -> Future[None]:
-        """Add a record to the partition of ``key`` (as Kafka's own clients choose it)."""
+    def append(self, key: bytes, value: bytes, traces: Sequence[str] = ()) -> Future[None]:
+        """Add a record to the partition of ``key`` (as Kafka's own clients choose it); each trace is a header."""
         require_entry(key, value, self._max_record_bytes)
         start_s = time.monotonic()
         try:
-            future = self._writer.append((murmur2(key) & 0x7FFFFFFF) % self.partitions, key, value)
+            future = self._writer.append(
+                (murmur2(key) & 0x7FFFFFFF) % self.partitions, key, value, write_traces(traces)
+            )
         except FlobcError:
             self._meter.add("flobc_kafka_publish_errors_total", topic=self._label)
             raise

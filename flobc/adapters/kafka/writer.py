@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -51,16 +51,19 @@ class RecordWriter:
         self._producer: KafkaProducer | None = None
         self._watchman: threading.Thread | None = None
 
-    def append(self, partition: int, key: bytes, value: bytes) -> Future[None]:
+    def append(
+        self, partition: int, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> Future[None]:
         """Send a record and return its future (see ``Topic.append``). **Raises** TransientError, UsageError."""
         until_s = time.monotonic() + self._settings.append_timeout_s
         future: Future[None] = Future()
         future.set_running_or_notify_cancel()  # what is on its way cannot be called back
         with self._reserve_turn(until_s):
             producer = self._open()
-            self._add(future, len(key) + len(value) + RECORD_OVERHEAD_BYTES, until_s)
+            beside_bytes = RECORD_OVERHEAD_BYTES * (1 + len(headers))
+            self._add(future, len(key) + len(value) + beside_bytes, until_s)
             try:
-                sent = producer.send(self._topic, value=value, key=key, partition=partition)
+                sent = producer.send(self._topic, value=value, key=key, partition=partition, headers=list(headers))
             except (KafkaError, ValueError) as error:
                 failure = explain_error(error, self._settings, self._what)
                 self._settle(future, failure)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 
 from flobc.errors import DataError, TransientError, UsageError
 from flobc.ports.topics import Entry, require_entry
+from flobc.ports.tracing import MAX_TRACES
 
 _MAX_RECORD_BYTES = 1_048_576
 _RETRY_DELAY_S = 0.1
@@ -20,7 +21,7 @@ class _Partition:
 
     def __init__(self) -> None:
         self.start = 0
-        self.values: list[bytes] = []
+        self.values: list[tuple[bytes, tuple[str, ...]]] = []
 
     @property
     def end(self) -> int:
@@ -91,13 +92,14 @@ class MemoryTopic:
         """How many partitions there are."""
         return len(self._log.partitions)
 
-    def append(self, key: bytes, value: bytes) -> Future[None]:
+    def append(self, key: bytes, value: bytes, traces: Sequence[str] = ()) -> Future[None]:
         """Add a record to the partition of ``key``."""
         require_entry(key, value, self._max_record_bytes)
         future: Future[None] = Future()
         with self._log.changed:
             self._require_reachable("append to")
-            self._log.partitions[zlib.crc32(key) % self.partitions].values.append(value)
+            partition = self._log.partitions[zlib.crc32(key) % self.partitions]
+            partition.values.append((value, tuple(traces[:MAX_TRACES])))
             self._log.changed.notify_all()
         future.set_result(None)
         return future
@@ -144,7 +146,7 @@ class MemoryTopic:
         values = partition.values[start - partition.start :]
         if values or position is not None:
             self._positions[number] = start + len(values)
-        return [Entry(number, start + index, value) for index, value in enumerate(values)]
+        return [Entry(number, start + index, *value) for index, value in enumerate(values)]
 
     def _require_reachable(self, what: str) -> None:
         if self._is_closed or self._log.is_away:

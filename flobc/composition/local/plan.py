@@ -27,6 +27,7 @@ class Plan:
     trainers: int
     trainers_per_process: int = 1
     explorer: str = ""
+    traces: bool = False
 
     def list_nodes(self) -> list[tuple[str, int]]:
         """Return role and index of every process, in the order of starting."""
@@ -55,13 +56,14 @@ def load_plan(root: Path) -> Plan:
         if together < 1:
             raise ValueError(f"trainers_per_process is {together}")
         trainers = int(data["trainers"])
-        explorer = str(data.get("explorer", ""))
+        explorer, traces = str(data.get("explorer", "")), bool(data.get("traces", False))
         return Plan(
             str(data["kafka"]),
             str(data["redis"]),
             trainers=trainers,
             trainers_per_process=together,
             explorer=explorer,
+            traces=traces,
             **lists,
         )
     except FileNotFoundError as error:

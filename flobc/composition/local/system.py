@@ -5,6 +5,7 @@
     DIR/settings.json, DIR/genesis     as in a run's directory     DIR/system.json   addresses
     DIR/kafka/  DIR/redis/             the servers' data and logs  DIR/initial/      the first model
     DIR/nodes/NAME/                    a node's key, data, log and process number
+    DIR/traces/NAME.jsonl              a node's spans, where they are asked for
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from flobc.composition.local.kafka import start_kafka
 from flobc.composition.local.plan import Plan, get_process, get_server, is_system_directory, load_plan, save_plan
 from flobc.composition.local.process import find_free_port, is_port_open
 from flobc.composition.local.redis import start_redis
+from flobc.composition.local.traces import get_traces_file
 from flobc.composition.run_directory import load_genesis, load_settings, save_beginning
 from flobc.composition.services.settings import KEY_INDEX
 from flobc.composition.settings import RunSettings, validate_settings
@@ -58,7 +60,12 @@ def _make_key(root: Path, role: str, index: int) -> Identity:
 
 
 def start_system(
-    root: Path, ledgers: int, say: Callable[[str], None], trainers_per_process: int = 1, explorer: bool = False
+    root: Path,
+    ledgers: int,
+    say: Callable[[str], None],
+    trainers_per_process: int = 1,
+    explorer: bool = False,
+    traces: bool = False,
 ) -> Plan:
     """Start what does not run yet, and return when every service is ready; the numbers count for the first start.
 
@@ -76,6 +83,8 @@ def start_system(
     plan = dataclasses.replace(plan, kafka=kafka, redis=redis)
     if explorer and not plan.explorer:
         plan = dataclasses.replace(plan, explorer=f"{HOST}:{find_free_port(HOST)}")
+    if traces:
+        plan = dataclasses.replace(plan, traces=True)
     save_plan(root, plan)
     say(f"{len(plan.ledgers)} ledgers, {len(plan.validators)} validators, {plan.trainers} trainers ...")
     for role, index in plan.list_nodes():
@@ -147,6 +156,8 @@ def _build_environment(root: Path, settings: RunSettings, plan: Plan, role: str,
         if plan.trainers_per_process > 1:
             environment["KEY"] = str(root / "nodes" / f"trainer-{KEY_INDEX}" / "key")
             environment["TRAINERS_PER_PROCESS"] = str(plan.trainers_per_process)
+    if plan.traces and role != "explorer":
+        environment["TRACES_FILE"] = str(get_traces_file(root, f"{role}-{index}"))
     # Many processes share this machine's cores: each library's own threads would only get in each other's way.
     return {f"FLOBC_{name}": value for name, value in environment.items()} | {"OMP_NUM_THREADS": "1"}
 

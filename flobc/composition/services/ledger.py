@@ -14,7 +14,9 @@ from flobc.composition.services.progress import SHOWN_DIGITS, Progress
 from flobc.composition.services.recording import Recorder, build_stores, get_prefix, load_past
 from flobc.composition.services.settings import LedgerSettings, split_addresses
 from flobc.composition.services.snapshots import Snapshot, Snapshots
+from flobc.composition.services.tracing import LedgerTraces, list_trace_ids
 from flobc.ports.topics import Entry, Topic
+from flobc.ports.tracing import NO_SPAN, Span, within
 from flobc.protocol.chain.block import Block
 from flobc.protocol.consensus.state import ChainState, build_initial_state
 from flobc.protocol.encoding import encode
@@ -41,7 +43,8 @@ def run_ledger(settings: LedgerSettings, loop: Loop) -> None:
         check_server(redis)
         past[:] = load_past(stores, start.state.height)
 
-    server = LedgerServer(genesis, stores.blocks, stores.states, stores.models, build_tls(settings), loop.metrics)
+    parts = (genesis, stores.blocks, stores.states, stores.models)
+    server = LedgerServer(*parts, build_tls(settings), loop.metrics, loop.tracer)
     server.set_serving(False)
     peers = BlobClient(split_addresses(settings.validators), build_tls(settings))
     log = None
@@ -96,6 +99,7 @@ class LedgerService:
         self._follower.on_commit = self._on_commit
         self._log = TopicReader(log, loop.scheduler, self._on_log, loop.fail)
         self._progress = Progress(loop.metrics, self._start.state)
+        self._traces = LedgerTraces(loop.tracer)
         self._follower.on_record = self._progress.on_record
         self._follower.on_refused = lambda record, rule: self._progress.on_refused(self._follower.state, record, rule)
         self._closed_state = encode(self._start.state.core)
@@ -121,6 +125,8 @@ class LedgerService:
         self._on_log([])
 
     def _on_log(self, entries: list[Entry]) -> None:
+        if self._on_caught_up is None:
+            self._traces.take(entries)
         self._follower.take(entries)
         if self._on_caught_up is not None and self._follower.caught_up:
             self._progress.live = True
@@ -133,11 +139,16 @@ class LedgerService:
 
     def _on_commit(self, state: ChainState) -> None:
         head = state.head_digest.hex()[:SHOWN_DIGITS]
-        logger.info("block %d is certified, head %s", state.height, head, extra={"height": state.height})
+        span = self._traces.start_record(state.head) if self._on_caught_up is None else NO_SPAN
+        linked = list_trace_ids(self._traces.list_accepted(state.head))
+        extra = {"height": state.height, "trace": span.trace, "linked_trace_ids": linked}
+        logger.info("block %d is certified, head %s", state.height, head, extra=extra)
         snapshot = Snapshot(state, self._follower.offset, {})
-        self._recorder.add(state.head, self._closed_state, lambda: self._keep(snapshot))
+        with within(span.trace):
+            self._recorder.add(state.head, self._closed_state, lambda: self._keep(snapshot, span))
 
-    def _keep(self, snapshot: Snapshot) -> None:
+    def _keep(self, snapshot: Snapshot, span: Span) -> None:
         """Note that everything up to a block is in the store."""
+        span.end()
         if self._snapshots is not None:
             self._snapshots.save(snapshot)

@@ -17,6 +17,7 @@ from flobc.adapters.prometheus import Metrics
 from flobc.errors import DataError, FlobcError, RemoteProtocolError, TransientError
 from flobc.numerics.parallel import available_cores
 from flobc.ports.topics import Topic
+from flobc.ports.tracing import NO_TRACES, Tracer
 from flobc.protocol.encoding import decode
 from flobc.protocol.params import Genesis, get_chain_id
 from flobc.runtime.scheduling import WallScheduler
@@ -48,7 +49,7 @@ class Loop:
 
     ``step`` is called after every event; it does what the node owes then. ``on_stop`` are called when the loop has
     ended, before its workers are waited for: they end what workers may be waiting for. ``metrics`` is what the
-    service counts.
+    service counts, ``tracer`` begins its spans.
     """
 
     def __init__(self, prepare_worker: Callable[[], None] = lambda: None, workers: int | None = None) -> None:
@@ -57,6 +58,7 @@ class Loop:
         self.stopping = threading.Event()
         self.step: Callable[[], None] = lambda: None
         self.metrics = Metrics()
+        self.tracer: Tracer = NO_TRACES
         self.scheduler.on_job = self._on_job
         self.on_stop: list[Callable[[], None]] = []
         self._failure: FlobcError | None = None

@@ -23,7 +23,8 @@ class Receiver:
     """Takes records as they come; all its methods run on the loop.
 
     ``wants`` tells which updates are of use now or after a restart, ``deliver`` is handed the header of each whose
-    payload is on disk, ``relay`` each request to join. Others' records are ignored: anybody may write to this topic.
+    payload is on disk, ``relay`` each request to join, ``on_begun`` an update's first record. Others' records are
+    ignored: anybody may write to this topic.
     """
 
     def __init__(
@@ -33,12 +34,14 @@ class Receiver:
         wants: Callable[[UpdateHeader], bool],
         deliver: Callable[[UpdateHeader], None],
         relay: Callable[[Join], None],
+        on_begun: Callable[[bytes, Entry], None] = lambda _update, _entry: None,
     ) -> None:
         self._payloads = payloads
         self._scheduler = scheduler
         self._wants = wants
         self._deliver = deliver
         self._relay = relay
+        self._on_begun = on_begun
         self._assembler = Assembler(wants)
         self._next: dict[int, int] = {}
         self._begun: dict[bytes, tuple[UpdateHeader, int, int]] = {}
@@ -99,8 +102,9 @@ class Receiver:
         payload = self._assembler.take(record)
         if isinstance(record, UpdateHeader):
             update = compute_update_id(record)
-            if self._assembler.is_open(update) or payload is not None:
-                self._begun.setdefault(update, (record, entry.partition, entry.offset))
+            if update not in self._begun and (self._assembler.is_open(update) or payload is not None):
+                self._begun[update] = (record, entry.partition, entry.offset)
+                self._on_begun(update, entry)
         if payload is not None:
             self._stored.add(compute_update_id(payload.header))
             self._store(compute_update_id(payload.header), payload)

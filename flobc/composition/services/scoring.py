@@ -27,6 +27,7 @@ from flobc.composition.services.settings import ValidatorSettings, split_address
 from flobc.composition.services.workers import prepare_worker
 from flobc.errors import DataError, FlobcError, NotHeld, TransientError, UsageError
 from flobc.learning.tasks import get_task
+from flobc.ports.tracing import get_current_trace, within
 from flobc.protocol.consensus.state import ClosedRound
 from flobc.protocol.messages import Vote
 from flobc.protocol.params import Genesis
@@ -43,6 +44,7 @@ REMEMBERED_ROUNDS = 3
 """For how many rounds each process is told which updates are settled; one that idles longer forgets by size alone."""
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +124,7 @@ class ScoringProcesses:
                 raise TransientError("The scoring processes are closed.", RETRY_S)
         try:
             with self._metrics.time_job(work.__name__.strip("_")):
-                outcome = pool.submit(work, *arguments).result()
+                outcome = pool.submit(_do_within, get_current_trace(), work, *arguments).result()
                 if isinstance(outcome, _Failure):
                     raise outcome.build()
                 return outcome
@@ -193,6 +195,12 @@ def _end_with_parent() -> None:
     assert parent is not None
     wait([parent.sentinel])
     os._exit(0)
+
+
+def _do_within(trace: str, work: Callable[..., T], *arguments: object) -> T:
+    """Do a job that belongs to a trace of the parent's."""
+    with within(trace):
+        return work(*arguments)
 
 
 def _attempt(work: Callable[[], R]) -> R | _Failure:

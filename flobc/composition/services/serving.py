@@ -20,6 +20,7 @@ from flobc.composition.services.parts import Loop
 from flobc.composition.services.settings import ProgramSettings, load_settings
 from flobc.composition.services.settings_file import FILE_OPTION, FILE_VARIABLE, find_settings_file
 from flobc.errors import FlobcError, UsageError
+from flobc.ports.tracing import get_current_trace, get_span_id, get_trace_id
 from flobc.runtime.memory import keep_freed_memory
 
 S = TypeVar("S", bound=ProgramSettings)
@@ -28,13 +29,13 @@ EXIT_USAGE = 2
 EXIT_STOPPED = 4
 DRAIN_S = 10.0
 """How long after a signal a service may take to end: then it is ended, which is a crash that it is made for."""
-EXTRA_FIELDS = ("chain", "height", "update")
+EXTRA_FIELDS = ("chain", "height", "update", "linked_trace_ids")
 
 logger = logging.getLogger("flobc")
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, and chain, height or update where they are known."""
+    """One JSON object a line: time, level, logger, message, and chain, height, update or trace where they are known."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -45,6 +46,9 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         line |= {name: getattr(record, name) for name in EXTRA_FIELDS if hasattr(record, name)}
+        trace = getattr(record, "trace", "") or get_current_trace()
+        if trace:
+            line |= {"trace_id": get_trace_id(trace), "span_id": get_span_id(trace)}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return json.dumps(line)

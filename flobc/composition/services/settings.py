@@ -37,6 +37,7 @@ class ServiceSettings(KafkaAccess, ProgramSettings):
 
     data: Path = Field(description="directory of this node's own, kept over restarts")
     kafka: str = Field(description="Kafka's bootstrap address, HOST:PORT")
+    traces_file: Path | None = Field(default=None, description="file to append spans to, one JSON object a line")
 
 
 class LearnerSettings(ServiceSettings):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from flobc.adapters.filesystem import FileLastHeader, FilePayloads
@@ -26,9 +26,11 @@ from flobc.learning.task import Examples
 from flobc.learning.tasks import get_task
 from flobc.ports.payloads import Payload
 from flobc.ports.topics import Topic
+from flobc.ports.tracing import NO_SPAN, Span, within
 from flobc.protocol.consensus.state import ChainState
 from flobc.protocol.identity import Identity
 from flobc.protocol.messages import Join, UpdateHeader, compute_update_id, decode_record
+from flobc.protocol.roles.duties import Train
 from flobc.protocol.sync.policies import is_base_allowed
 from flobc.runtime.durations import Durations
 from flobc.runtime.engine import LearningEngine
@@ -99,6 +101,7 @@ def run_trainer(settings: TrainerSettings, loop: Loop) -> None:
                     scheduler=loop.scheduler,
                     durations=Durations(settings.seed),
                     publish=service.publish,
+                    starting=service.trace_training,
                     joint=host.joint,
                 ),
                 join,
@@ -208,6 +211,7 @@ class TrainerService:
         self._follower = host.follower
         self._loop = host.loop
         self._is_asking = False
+        self._training: Span = NO_SPAN
         self.key = keep.signed.trainer
         host.add(self)
 
@@ -227,14 +231,24 @@ class TrainerService:
                 self._node.on_own_header(header)
                 self._send(payload)
 
+    @contextlib.contextmanager
+    def trace_training(self, duty: Train) -> Iterator[None]:
+        """Begin the trace of an update; what is done inside belongs to it."""
+        self._training.end(error="given up")
+        self._training = self._loop.tracer.start("train", base_height=duty.base_height, k=duty.k)
+        with within(self._training.trace):
+            yield
+
     def publish(self, payload: Payload) -> None:
         """Make an update durable, then send it: after a crash the same bytes are sent again."""
+        trace = self._training.trace
+        self._training.end(update=compute_update_id(payload.header).hex(), trainer=self.key.hex())
 
         def keep() -> None:
             self._keep.signed.save(payload.header)
             self._keep.spool.put(compute_update_id(payload.header), payload)
 
-        self._loop.scheduler.submit("spool", keep, 0, lambda _: self._send(payload))
+        self._loop.scheduler.submit("spool", keep, 0, lambda _: self._send(payload, trace))
 
     def step(self) -> None:
         """Start what the trainer owes."""
@@ -263,18 +277,24 @@ class TrainerService:
 
         self._host.sender.send(self.key, [record], finish)
 
-    def _send(self, payload: Payload) -> None:
+    def _send(self, payload: Payload, trace: str = "") -> None:
+        """Send an update; ``trace`` is its training's, which is not known any more after a restart."""
+        update = compute_update_id(payload.header).hex()
+        span = self._loop.tracer.start("publish", trace, update=update, trainer=self.key.hex())
+
         def finish(sent: bool) -> None:
             header = payload.header
+            span.end(**({} if sent else {"error": "not taken"}))
             if sent:
                 mark("published", header.base_height + 1)
                 self._loop.metrics.add("flobc_updates_published_total")
-                logger.info("published an update from base %d", header.base_height)
+                extra = {"trace": span.trace, "update": update}
+                logger.info("published an update from base %d", header.base_height, extra=extra)
             elif self._is_of_use(header):
                 logger.warning("an update from base %d was not taken and is sent again", header.base_height)
-                self._loop.scheduler.call_later(RETRY_MS, lambda: self._send(payload))
+                self._loop.scheduler.call_later(RETRY_MS, lambda: self._send(payload, trace))
 
-        self._host.sender.send(payload.header.trainer, build_records(payload), finish)
+        self._host.sender.send(payload.header.trainer, build_records(payload), finish, span.trace)
 
     def _is_own(self, header: UpdateHeader) -> bool:
         return (header.chain, header.trainer) == (self._follower.state.chain, self.key)

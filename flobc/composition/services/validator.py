@@ -20,6 +20,7 @@ from flobc.composition.services.receiving import Receiver
 from flobc.composition.services.scoring import ScoringProcesses
 from flobc.composition.services.settings import ValidatorSettings
 from flobc.composition.services.snapshots import Snapshot, Snapshots
+from flobc.composition.services.tracing import TracedLog, TracedScorer, ValidatorTraces, list_trace_ids
 from flobc.errors import RemoteProtocolError, UsageError
 from flobc.ports.payloads import PayloadStore
 from flobc.ports.seals import SealStore
@@ -54,7 +55,7 @@ def run_validator(settings: ValidatorSettings, loop: Loop) -> None:
     lock = lock_directory(settings.data)
     scorer = ScoringProcesses(settings, genesis, loop.metrics)
     loop.on_stop.append(scorer.close)
-    server = BlobServer(genesis, payloads, models, build_tls(settings), loop.metrics)
+    server = BlobServer(genesis, payloads, models, build_tls(settings), loop.metrics, loop.tracer)
     server.set_serving(False)
     topics = None
     try:
@@ -132,17 +133,21 @@ class ValidatorService:
         self._retention = Retention(
             parts.held, None if parts.keep_payloads else parts.payloads, parts.genesis.initial_model
         )
+        self._traces = ValidatorTraces(loop.tracer)
         self._outbox = Outbox(parts.topics.log)
-        self._follower = LiveFollower(self._outbox, self._from.state, loop.scheduler, self._from.offset)
+        log, scorer = TracedLog(self._outbox, self._traces), TracedScorer(parts.scorer, self._traces)
+        self._follower = LiveFollower(log, self._from.state, loop.scheduler, self._from.offset)
         self._node = ValidatorNode(
-            ValidatorParts(parts.identity, parts.scorer, self._follower, loop.scheduler, parts.seals, Durations(0))
+            ValidatorParts(parts.identity, scorer, self._follower, loop.scheduler, parts.seals, Durations(0))
         )
         self._follower.on_commit = self._on_commit
         self._follower.on_refused = self._on_refused
         self._follower.on_closed = lambda state: mark("closed", state.core.height)
         self._follower.on_lost = self._node.wake
         self._follower.on_failure = loop.fail
-        self._receiver = Receiver(parts.payloads, loop.scheduler, self._wants, self._deliver, self._relay)
+        self._receiver = Receiver(
+            parts.payloads, loop.scheduler, self._wants, self._deliver, self._relay, self._traces.on_begun
+        )
         self._log = TopicReader(parts.topics.log, loop.scheduler, self._follower.take, loop.fail)
         self._updates = TopicReader(parts.topics.updates, loop.scheduler, self._receiver.take, loop.fail)
         self._progress = Progress(loop.metrics, self._from.state)
@@ -226,6 +231,7 @@ class ValidatorService:
         mark("received", header.base_height + 1)
         self._loop.metrics.add("flobc_updates_received_total")
         self._loop.metrics.add("flobc_update_received_bytes_total", header.size_bytes)
+        self._traces.on_received(compute_update_id(header), header.size_bytes)
         self._retention.on_update(header)
         self._node.on_payload(header)
 
@@ -236,5 +242,7 @@ class ValidatorService:
             self._retention.on_commit(state)
             self._receiver.forget_unwanted()
             found = (state.height, len(state.head.accepted), state.head_digest.hex()[:SHOWN_DIGITS])
-            logger.info("block %d: %d accepted, head %s", *found, extra={"height": state.height})
+            linked = list_trace_ids(self._traces.list_accepted(state.head))
+            extra = {"height": state.height, "trace": self._traces.blocks.get(state.height), "linked_trace_ids": linked}
+            logger.info("block %d: %d accepted, head %s", *found, extra=extra)
             self._snapshots.save(Snapshot(state, self._follower.offset, self._receiver.get_positions()))

@@ -13,8 +13,8 @@ from flobc.adapters.kafka.reading import read_any_headers
 CRC_AT, COVERED_FROM = 17, 21
 
 
-def build_batch(is_spoilt: bool = True) -> bytes:
-    """Three records, the second with a header whose name is no UTF-8, under a checksum that is right."""
+def build_batch(is_spoilt: bool = True, count: int = 3) -> bytes:
+    """Some records, each second one with a header; is it spoilt, its name is no UTF-8. The checksum is right."""
     builder = DefaultRecordBatchBuilder(
         magic=2,
         compression_type=0,
@@ -24,7 +24,8 @@ def build_batch(is_spoilt: bool = True) -> bytes:
         base_sequence=-1,
         batch_size=1 << 20,
     )
-    for number, headers in enumerate(([], [("K", b"v")], [])):
+    for number in range(count):
+        headers = [("K", b"v")] if number % 2 else []
         builder.append(number, timestamp=1, key=None, value=f"value {number}".encode(), headers=headers)
     raw = bytearray(builder.build())
     if is_spoilt:
@@ -49,3 +50,12 @@ def test_a_record_with_headers_keeps_its_value() -> None:
         (b"value 1", [("K", b"v")]),
         (b"value 2", []),
     ]
+
+
+def test_a_batch_is_copied_once_however_many_of_its_records_have_headers() -> None:
+    """Else who writes many small ones in a batch would have each reader copy all of it for each of them."""
+    read_any_headers()
+    batch = MemoryRecords(build_batch(is_spoilt=False, count=8)).next_batch()
+    copies = [batch._buffer for record in batch if record.headers]
+    assert len(copies) == 4
+    assert all(copy is copies[0] for copy in copies)

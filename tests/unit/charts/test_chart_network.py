@@ -100,6 +100,14 @@ def test_what_is_outside_is_reached_at_its_ports_alone() -> None:
     assert list_outside(render_example("explorer"), "explorer") == {53, 7000, 7443}
 
 
+def test_a_collector_of_spans_is_reached_by_who_has_any() -> None:
+    items = render({"tracing": {"endpoint": "http://collector.monitoring:4317"}})
+    for role in ("trainer", "validator", "ledger"):
+        assert list_outside(items, role) == {53, 4317}
+    for role in ("explorer", "kafka", "test"):
+        assert list_outside(items, role) == {53}
+
+
 def test_nobody_in_the_default_leaves_the_release_but_for_names_and_kubernetes() -> None:
     items = render_example("default")
     assert list_outside(items, "genesis") == {53, 443, 6443}

@@ -318,3 +318,13 @@ def test_the_files_are_good_yaml() -> None:
     for path in files:
         found = list(linter.run(path.read_text(), YamlLintConfig(rules)))
         assert not found, f"{path.name}: {found[0]}"
+
+
+def test_spans_go_to_the_collector_that_is_named_and_nowhere_else() -> None:
+    items = render({"tracing": {"endpoint": "http://collector.monitoring:4317", "sampleRatio": 0.25}})
+    for role in ("trainer", "validator", "ledger"):
+        told = get_environment(get_pod(items, f"r1-flobc-{role}"))
+        assert told["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector.monitoring:4317"
+        assert (told["OTEL_TRACES_SAMPLER"], told["OTEL_TRACES_SAMPLER_ARG"]) == ("parentbased_traceidratio", "0.25")
+        plain = get_environment(get_pod(render({}), f"r1-flobc-{role}"))
+        assert not [name for name in plain if name.startswith("OTEL_")]

@@ -60,3 +60,17 @@ def test_a_plan_may_have_an_explorer(tmp_path: Path) -> None:
     told = _build_environment(tmp_path, RunSettings(trainers=7), plan, "explorer", 0)
     assert (told["FLOBC_LISTEN"], told["FLOBC_LEDGERS"]) == ("localhost:8", "localhost:3")
     assert "FLOBC_KEY" not in told
+
+
+def test_services_write_spans_where_that_is_asked_for(tmp_path: Path) -> None:
+    """Plans of before ask for none, and the explorer has none."""
+    plan = dataclasses.replace(PLAN, traces=True)
+    write(tmp_path, traces=True)
+    assert load_plan(tmp_path) == plan
+    write(tmp_path, traces=None)
+    assert load_plan(tmp_path) == PLAN
+    settings = RunSettings(trainers=7)
+    told = _build_environment(tmp_path, settings, plan, "ledger", 0)
+    assert told["FLOBC_TRACES_FILE"] == str(tmp_path / "traces" / "ledger-0.jsonl")
+    for role, of in (("explorer", plan), ("ledger", PLAN)):
+        assert "FLOBC_TRACES_FILE" not in _build_environment(tmp_path, settings, of, role, 0)

@@ -137,7 +137,7 @@ class SilentUpdates:
         self.partitions, self.read, self.seek = UPDATE_PARTITIONS, self._inner.read, self._inner.seek
         self.ends, self.close = self._inner.ends, self._inner.close
 
-    def append(self, key: bytes, value: bytes) -> Future[None]:
+    def append(self, key: bytes, value: bytes, traces: object = ()) -> Future[None]:
         self.taken.set()
         return Future()
 

@@ -61,7 +61,7 @@ class SilentTopic(MemoryTopic):
         super().__init__("log", MemoryBroker().open("log")._log)
         self.answers: list[Future[None]] = []
 
-    def append(self, key: bytes, value: bytes) -> Future[None]:
+    def append(self, key: bytes, value: bytes, traces: object = ()) -> Future[None]:
         self.answers.append(Future())
         return self.answers[-1]
 

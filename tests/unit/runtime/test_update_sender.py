@@ -28,7 +28,7 @@ class SilentTopic:
         self.called = threading.Event()
         self.released = threading.Event()
 
-    def append(self, key: bytes, value: bytes) -> Future[None]:
+    def append(self, key: bytes, value: bytes, traces: object = ()) -> Future[None]:
         self.called.set()
         if self.blocks:
             self.released.wait(30)
@@ -116,7 +116,7 @@ def test_one_that_never_started_stops(topic: MemoryTopic, scheduler: HandSchedul
 
 def test_what_no_trying_again_can_mend_is_handed_on(broker: MemoryBroker, scheduler: HandScheduler) -> None:
     class Refusing(MemoryTopic):
-        def append(self, key: bytes, value: bytes) -> Future[None]:
+        def append(self, key: bytes, value: bytes, traces: object = ()) -> Future[None]:
             raise UsageError("Kafka refuses it.")
 
     failures: list[FlobcError] = []
