@@ -51,7 +51,7 @@ def archive(stores: ServedChain) -> Iterator[LedgerArchive]:
 @pytest.mark.parametrize(
     "heights",
     [range(1, BLOCKS + 1), range(BLOCKS, 0, -1), (1, 2, 9, 10, 2, 3, 1, 1, 2, BLOCKS, BLOCKS + 1), (0, 1, 2)],
-    ids=["in order", "backwards", "to and fro", "from the genesis on"],
+    ids=["in order", "backwards", "there and back", "from the genesis on"],
 )
 def test_every_block_is_the_stored_one(archive: LedgerArchive, stores: ServedChain, heights: list[int]) -> None:
     for height in heights:
