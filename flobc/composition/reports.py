@@ -8,7 +8,7 @@ from typing import Protocol
 from flobc.protocol.chain.block import Block, Decision, Reason, compute_header_digest
 from flobc.protocol.consensus.state import ChainState
 from flobc.protocol.params import SCORE_ONE
-from flobc.protocol.trust.policies import effective_trust
+from flobc.protocol.trust.policies import compute_trust_shares
 from flobc.protocol.trust.weights import WEIGHT_ONE
 
 
@@ -121,10 +121,8 @@ def build_trainer_reports(
 
 
 def get_trust_shares(state: ChainState) -> dict[bytes, float]:
-    """Return each trainer's share of all trust, for people to read; consensus never uses it."""
-    trust = effective_trust(state.params.trust, state.core.trust, tuple(sorted(state.core.trainers)))
-    total = sum(trust.values()) or 1
-    return {trainer: value / total for trainer, value in trust.items()}
+    """Return each trainer's share of all trust, for people to read."""
+    return compute_trust_shares(state.params.trust, state.core.trust)
 
 
 def describe_block(block: Block) -> dict[str, object]:

@@ -14,7 +14,7 @@ from flobc.protocol.chain.block import Block, Decision, Reason, compute_header_d
 from flobc.protocol.consensus.state import CoreState
 from flobc.protocol.median import compute_lower_median
 from flobc.protocol.params import ChainParams
-from flobc.protocol.trust.policies import effective_trust
+from flobc.protocol.trust.policies import compute_trust_shares
 
 _SCHEMA = """
 CREATE TABLE blocks (
@@ -182,13 +182,12 @@ class Index:
         core = entry.core
         if core is None:
             return
-        trust = effective_trust(self._params.trust, core.trust, tuple(sorted(core.trainers)))
-        total = sum(trust.values()) or 1
+        shares = compute_trust_shares(self._params.trust, core.trust)
         self._insert(
             "trust",
             [
-                (trainer, entry.block.height, value / total, core.trust.entries[trainer].probation)
-                for trainer, value in trust.items()
+                (trainer, entry.block.height, share, core.trust.entries[trainer].probation)
+                for trainer, share in shares.items()
             ],
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from flobc.composition.genesis import ShardPlace
@@ -27,9 +27,14 @@ class ProgramSettings(GrpcAccess, BaseSettings):
     model_config = _FROM_ENVIRONMENT
 
     genesis: Path = Field(description="file with the chain's block 0, the same for everybody")
-    listen: str = Field(default="127.0.0.1:0", description="address to serve gRPC on")
     metrics: str = Field(default="", description="address to serve Prometheus metrics on, HOST:PORT; none if empty")
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+
+class ServerSettings(BaseModel):
+    """What a service needs that others ask over gRPC."""
+
+    listen: str = Field(default="127.0.0.1:0", description="address to serve gRPC on")
 
 
 class ServiceSettings(KafkaAccess, ProgramSettings):
@@ -98,7 +103,7 @@ class TrainerSettings(LearnerSettings):
         return Path(text.replace(KEY_INDEX, str(index)))
 
 
-class ValidatorSettings(LearnerSettings):
+class ValidatorSettings(ServerSettings, LearnerSettings):
     """A validator's settings."""
 
     initial_model: Path | None = Field(default=None, description="directory with the chain's first model")
@@ -107,7 +112,7 @@ class ValidatorSettings(LearnerSettings):
     keep_payloads: bool = Field(default=False, description="keep settled updates on disk, which Kafka keeps too")
 
 
-class LedgerSettings(RedisAccess, ServiceSettings):
+class LedgerSettings(ServerSettings, RedisAccess, ServiceSettings):
     """A ledger's settings."""
 
     redis: str = Field(description="Redis's address, HOST:PORT or rediss://HOST:PORT with TLS", repr=False)

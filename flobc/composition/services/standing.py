@@ -10,6 +10,7 @@ from flobc.protocol.chain.block import Block, Reason
 from flobc.protocol.consensus.state import ChainState
 from flobc.protocol.messages import BaseReport
 from flobc.protocol.params import SCORE_ONE
+from flobc.protocol.trust.policies import compute_trust_shares
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 TOPS = (1, 3, 10)
@@ -42,24 +43,23 @@ class Standing:
         if decisions:
             scores = sorted(decision.score for decision in decisions)
             self._set_quantiles("flobc_score_ratio", [score / SCORE_ONE for score in scores])
-        self._set_tops("flobc_weight_top_share_ratio", compute_shares(decision.weight for decision in decisions))
+        self._set_tops("flobc_weight_top_share_ratio", divide_whole(decision.weight for decision in decisions))
         self._set_trust(state)
         if live:
             self._count(state.head)
 
     def _set_trust(self, state: ChainState) -> None:
-        entries = state.core.trust.entries
-        shares = compute_shares(entry.trust for entry in entries.values())
+        by_trainer = compute_trust_shares(state.params.trust, state.core.trust)
+        shares = sorted(by_trainer.values())
         if not shares:
             return
         self._set_quantiles("flobc_trust_share_ratio", shares)
         self._set_tops("flobc_trust_top_share_ratio", shares)
         self._meter.set("flobc_trust_gini_ratio", compute_gini(shares))
-        whole = sum(entry.trust for entry in entries.values())
-        for key, entry in entries.items():
+        for key, share in by_trainer.items():
             name = self._trainers.get(key)
             if name != OTHER:
-                self._meter.set("flobc_trainer_trust_share_ratio", entry.trust / whole, trainer=name)
+                self._meter.set("flobc_trainer_trust_share_ratio", share, trainer=name)
 
     def _count(self, block: Block) -> None:
         for decision in block.body.decisions:
@@ -78,7 +78,7 @@ class Standing:
                 self._meter.set(name, sum(shares[-top:]), top=str(top))
 
 
-def compute_shares(amounts: Iterable[int]) -> list[float]:
+def divide_whole(amounts: Iterable[int]) -> list[float]:
     """Return each amount's share of their sum in ascending order; empty when there is nothing to share."""
     ordered = sorted(amounts)
     whole = sum(ordered)

@@ -81,6 +81,13 @@ def effective_trust(params: TrustParams, state: TrustState, trainers: Sequence[b
     return {trainer: state.entries[trainer].trust for trainer in sorted(trainers)}
 
 
+def compute_trust_shares(params: TrustParams, state: TrustState) -> dict[bytes, float]:
+    """Each trainer's share of all trust, as if all submitted: for people to read; consensus never uses it."""
+    trust = effective_trust(params, state, tuple(state.entries))
+    total = sum(trust.values()) or 1
+    return {trainer: value / total for trainer, value in trust.items()}
+
+
 def _require_admitted(state: TrustState, trainers: Sequence[bytes]) -> None:
     for trainer in trainers:
         if trainer not in state.entries:

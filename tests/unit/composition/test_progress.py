@@ -9,7 +9,7 @@ import pytest
 from flobc.adapters.prometheus import Metrics
 from flobc.composition.services.names import MAX_TRAINERS, TrainerNames, build_validator_names
 from flobc.composition.services.progress import Progress
-from flobc.composition.services.standing import compute_gini, compute_shares, get_quantile
+from flobc.composition.services.standing import compute_gini, divide_whole, get_quantile
 from flobc.errors import RemoteProtocolError
 from flobc.protocol.consensus.machine import apply_record
 from flobc.protocol.consensus.state import build_initial_state
@@ -216,12 +216,12 @@ def test_scores_weights_and_trust_are_told_as_shares() -> None:
 
 @pytest.mark.parametrize(("amounts", "gini"), [((5, 5, 5, 5), 0.0), ((0, 0, 0, 9), 0.75), ((1, 3), 0.25), ((7,), 0.0)])
 def test_gini_is_0_for_equals_and_grows_with_what_one_holds(amounts: tuple[int, ...], gini: float) -> None:
-    assert compute_gini(compute_shares(amounts)) == pytest.approx(gini)
+    assert compute_gini(divide_whole(amounts)) == pytest.approx(gini)
 
 
 def test_quantiles_are_lower_ones_and_nothing_has_no_shares() -> None:
     assert [get_quantile([1, 2, 3, 4], quantile) for quantile in (0.0, 0.5, 1.0)] == [1, 2, 4]
-    assert compute_shares([0, 0]) == []
+    assert divide_whole([0, 0]) == []
 
 
 def test_no_label_grows_with_the_chain() -> None:

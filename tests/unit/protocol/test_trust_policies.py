@@ -4,7 +4,7 @@ import pytest
 
 from flobc.errors import LocalProtocolError, UsageError
 from flobc.protocol.trust.params import INITIAL_TRUST, TRUST_ONE, TrustParams, validate_trust_params
-from flobc.protocol.trust.policies import admit, admit_genesis, credit, effective_trust
+from flobc.protocol.trust.policies import admit, admit_genesis, compute_trust_shares, credit, effective_trust
 from flobc.protocol.trust.state import Reference, Scored, TrustEntry, TrustState
 
 A, B, C, D, E = (bytes([i]) * 32 for i in range(5))
@@ -250,3 +250,12 @@ def test_plus_probation_weighs_little_together():
     assert {trust[trainer] for trainer in crowd} == {2_500}
     assert effective_trust(PLUS, state, crowd) == dict.fromkeys(crowd, PLUS.floor)
     assert effective_trust(PLUS, state, [A, crowd[0]]) == {A: INITIAL_TRUST, crowd[0]: PLUS.floor}
+
+
+def test_shares_for_people_are_of_the_trust_that_counts():
+    """TRUST-19: newcomers on probation hold trust, of which weights see a part."""
+    params = TrustParams(policy="flobc_plus", probation_share_ppm=100_000)
+    state = plus_state(a=(TRUST_ONE, 0), b=(TRUST_ONE, 3), c=(TRUST_ONE, 3))
+    shares = compute_trust_shares(params, state)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares[b"\x01" * 32] + shares[b"\x02" * 32] == pytest.approx(0.1, abs=1e-5)
