@@ -6,8 +6,10 @@ import math
 import re
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import pytest
 
 from flobc.adapters.filesystem.keys import load_key_file
@@ -39,7 +41,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeSystem]:
     find_program("prometheus")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLOBC_METRICS", "127.0.0.1:0")
-        with whole_system(tmp_path_factory.mktemp("boards") / "chain", OPTIONS) as running:
+        with whole_system(tmp_path_factory.mktemp("boards") / "chain", OPTIONS, explorer=True) as running:
             yield running
 
 
@@ -47,7 +49,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeSystem]:
 def prometheus(system: WholeSystem, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     targets = {
         role: [find_metrics(system, name) for name in system.list_names(role)]
-        for role in ("trainer", "validator", "ledger")
+        for role in ("trainer", "validator", "ledger", "explorer")
     }
     labels = {"namespace": "here", "release": "tests"}
     with running_prometheus(tmp_path_factory.mktemp("prometheus") / "server", targets, labels, RULES) as running:
@@ -106,6 +108,17 @@ def misbehave(system: WholeSystem, prometheus: Prometheus) -> None:
                 publish_garbage(updates, genesis, who, sent, fillings)
 
 
+@contextmanager
+def looked_at(system: WholeSystem) -> Iterator[None]:
+    """Viewers turn pages, verify the chain, and one of them watches it live."""
+    with httpx.Client(base_url=f"http://{system.plan.explorer}", timeout=PATIENCE_S) as viewer:
+        for path in ("/", "/blocks", "/training", "/static/explorer.css", "/no/such/page"):
+            viewer.get(path)
+        viewer.post("/verify")
+        with viewer.stream("GET", "/events"):
+            yield
+
+
 def list_queries() -> Iterator[tuple[str, str]]:
     """Every query of every panel as Grafana would send it, and where it stands."""
     for path in BOARDS:
@@ -135,7 +148,8 @@ def test_every_panel_has_data(system: WholeSystem, prometheus: Prometheus) -> No
         return not missing
 
     try:
-        system.wait_until("data in every panel", are_answered, 60)
+        with looked_at(system):
+            system.wait_until("data in every panel", are_answered, 60)
     finally:
         assert not missing, "\n".join(f"{place}: {asked}" for place, asked in sorted(missing))
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import uvicorn
 
 from flobc.composition.explorer.explorer import Explorer
-from flobc.composition.explorer.following import Condition
 from flobc.composition.explorer.listening import BACKLOG, describe_listener, open_listener
 from flobc.composition.explorer.site import build_site
 from flobc.composition.explorer.sources import ChainSource, LedgerSource
@@ -97,14 +96,7 @@ def run_explorer(settings: ExplorerSettings, loop: Loop) -> None:
     files = settings.get_web_files()
     genesis = load_genesis_file(settings.genesis)
     source: ChainSource = LedgerSource(split_addresses(settings.ledgers), build_tls(settings), genesis)
-    explorer = Explorer(source, is_trusted=True)
-
-    def on_condition(condition: Condition) -> None:
-        loop.metrics.set("flobc_height", condition.height)
-        loop.metrics.set("flobc_ready", float(condition.word == "live"))
-
-    explorer.on_condition = on_condition
-    server = WebServer(explorer, files)
+    server = WebServer(Explorer(source, True, settings.data, loop.metrics), files)
     try:
         logger.info("serving the explorer on %s", server.start(settings.listen))
         loop.run()
