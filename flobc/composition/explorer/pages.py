@@ -57,11 +57,15 @@ class Pages:
         return JSONResponse(
             {
                 "header": encode(block.header).hex(),
-                "sealed": [seal.header.hex() for seal in block.certificate],
+                "seals": [encode(seal).hex() for seal in block.certificate],
                 "decisions": [encode(item).hex() for item in block.body.decisions],
                 "next_parent": None if following is None else following["parent"].hex(),
             }
         )
+
+    async def genesis(self, _: Request) -> Response:
+        """The bytes of block 0, whose digest is the chain's id: browsers take the validators' keys from it."""
+        return Response(encode(self._explorer.source.genesis), media_type="application/octet-stream")
 
     async def update(self, request: Request) -> Response:
         """One update: who sent it, what validators said, and what became of it."""
@@ -86,7 +90,7 @@ class Pages:
         return JSONResponse(
             {
                 "header": encode(proof.header).hex(),
-                "sealed": [seal.header.hex() for seal in proof.certificate],
+                "seals": [encode(seal).hex() for seal in proof.certificate],
                 "decision": encode(proof.decision).hex(),
                 "votes": None if votes is None else encode(votes).hex(),
                 "index": place,

@@ -57,6 +57,7 @@ def build_site(explorer: Explorer) -> Callable[..., Awaitable[None]]:
         Route("/updates.csv", training.updates_csv),
         Route("/blocks/{height}", pages.block),
         Route("/blocks/{height}/bytes", pages.block_bytes),
+        Route("/genesis", pages.genesis),
         Route("/updates/{update}", pages.update),
         Route("/updates/{update}/bytes", pages.update_bytes),
         Route("/trainers", pages.trainers),
