@@ -60,16 +60,16 @@ def execute(arguments: Namespace) -> int:
         except KeyboardInterrupt:
             talk.say(describe_stop(plan.settings, root))
             raise
-        code = conclude(plan.settings, result, root, started_s, arguments.json)
+        code = conclude(plan.settings, result, root, started_s, arguments)
         pages.stay()
         return code
 
 
-def conclude(settings: RunSettings, result: RunResult, root: Path, started_s: float, as_json: bool) -> int:
+def conclude(settings: RunSettings, result: RunResult, root: Path, started_s: float, arguments: Namespace) -> int:
     """Verify the run's own chain and print its end. **Raises** VerificationError."""
-    check_chain(root)
+    check_chain(root, Talk(arguments.quiet))
     summary = build_summary(settings, result, root, time.monotonic() - started_s)
-    if as_json:
+    if arguments.json:
         print_json(describe_summary(summary))
     else:
         print_summary(summary)
@@ -118,7 +118,7 @@ def go_on(root: Path, given: Given, talk: Talk) -> RunSettings:
             "taken back, so leave --rounds out or ask for more."
         )
     if height:
-        check_chain(root)  # nothing is built on what is damaged
+        check_chain(root, talk)  # nothing is built on what is damaged
     if height == settings.rounds:
         talk.say(
             f"The run in {root} is finished at height {height}; extend it with --rounds {height + 10}, "

@@ -110,7 +110,7 @@ def misbehave(system: WholeSystem, prometheus: Prometheus) -> None:
 
 @contextmanager
 def looked_at(system: WholeSystem) -> Iterator[Callable[[], None]]:
-    """Somebody watches the chain live and verifies it; yields what turns pages, which quantiles need again and again."""
+    """Somebody watches the chain live and verifies it; yields what turns pages, for quantiles need it again."""
     with httpx.Client(base_url=f"http://{system.plan.explorer}", timeout=PATIENCE_S) as viewer:
 
         def turn_pages() -> None:

@@ -1,4 +1,4 @@
-"""The browser's own check of signatures: as strict as the library that validators use, and a certificate is a quorum's."""
+"""The browser's check of signatures: as strict as the library that validators use, and a certificate is a quorum's."""
 
 from __future__ import annotations
 

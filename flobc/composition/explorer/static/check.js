@@ -60,12 +60,12 @@ async function checkBlock(bytes, genesis) {
   require(document.querySelector("[data-digest]").textContent === digest, `the header's bytes hash to ${digest}`);
   requireShown("field", header);
   requireMillionths(header);
-  require(bytes.next_parent === null || bytes.next_parent === digest, "the next block names another parent");
   require(bytes.decisions.length === header.num_decisions, "decisions are missing or too many");
   require(computeRoot(bytes.decisions) === header.decisions_root, "the decisions do not hash to the header's root");
   requireRows(bytes.decisions.map(readDecision));
   requireSealsShown(bytes.seals);
   const sealed = await requireSealed(header, digest, bytes.seals, genesis);
+  require(bytes.next_parent === null || bytes.next_parent === digest, "the next block names another parent");
   return `the header hashes to ${digest.slice(0, 16)}, which ${sealed}, and ${bytes.decisions.length} decisions to its root`;
 }
 
