@@ -35,10 +35,14 @@ class ExplorerBeside:
         self._ending, self._end = self._context.Pipe(duplex=False)
 
     def start(self, root: Path) -> None:
-        """Serve the run of this directory, as soon as there is one."""
+        """Serve the run of this directory, as soon as there is one; for the main thread, as it touches signals."""
         arguments = (root, self._listener, self._ending)
         self._process = self._context.Process(target=_serve, args=arguments, name="flobc-explorer", daemon=True)
-        self._process.start()
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C shall not end it while it loads
+        try:
+            self._process.start()
+        finally:
+            signal.signal(signal.SIGINT, before)
         self._listener.close()
         self._ending.close()
 

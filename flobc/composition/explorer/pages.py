@@ -16,7 +16,7 @@ from flobc.composition.explorer.index import Row, describe_outcome
 from flobc.protocol.chain.block import Block, compute_header_digest
 from flobc.protocol.chain.proof import UpdateProof, find_update_proof
 from flobc.protocol.encoding import encode
-from flobc.protocol.params import SCORE_ONE
+from flobc.protocol.params import SCORE_ONE, get_chain_id
 from flobc.protocol.trust.weights import WEIGHT_ONE
 
 
@@ -26,6 +26,7 @@ class Pages:
     def __init__(self, explorer: Explorer) -> None:
         self._explorer = explorer
         self._queries = explorer.queries
+        self._genesis = encode(explorer.source.genesis)
 
     async def overview(self, _: Request) -> Response:
         """Height, curves, health and what came last."""
@@ -63,9 +64,12 @@ class Pages:
             }
         )
 
-    async def genesis(self, _: Request) -> Response:
+    async def genesis(self, request: Request) -> Response:
         """The bytes of block 0, whose digest is the chain's id: browsers take the validators' keys from it."""
-        return Response(encode(self._explorer.source.genesis), media_type="application/octet-stream")
+        headers = {"etag": f'"{get_chain_id(self._explorer.source.genesis).hex()}"'}
+        if request.headers.get("if-none-match") == headers["etag"]:
+            return Response(status_code=304, headers=headers)  # with thousands of members it is large
+        return Response(self._genesis, media_type="application/octet-stream", headers=headers)
 
     async def update(self, request: Request) -> Response:
         """One update: who sent it, what validators said, and what became of it."""

@@ -24,7 +24,7 @@ from flobc.protocol.params import Genesis, get_chain_id
 
 POLL_S = 0.5
 """How often a directory is looked at for new blocks."""
-REST = 4
+REST, MAX_REST_S = 4, 5.0
 """How many times as long as a look took the next one waits: a long log, read again, must not fill a processor."""
 FETCHERS, AHEAD = 4, 64
 """How many blocks are asked for at once while there are many, and how many ahead of the one that is looked at."""
@@ -215,7 +215,7 @@ class DirectorySource:
                 fold.cores.clear()
             finally:
                 archive.close()
-            self._closed.wait(max(POLL_S, REST * (time.thread_time() - start_s)))
+            self._closed.wait(max(POLL_S, min(REST * (time.thread_time() - start_s), MAX_REST_S)))
 
     def get_block(self, height: int) -> Block | None:
         """Return a block with its body, or None. **Raises** DataError."""

@@ -282,8 +282,10 @@ def test_an_explorer_that_was_given_no_genesis_says_so(viewer: Viewer) -> None:
 
 def test_browsers_get_the_genesis_and_whole_seals(viewer: Viewer) -> None:
     """CHAIN-1: the genesis's digest is the chain's id, and from it come the keys that seals are checked against."""
-    genesis = decode(Genesis, viewer.get("/genesis").content)
+    answer = viewer.get("/genesis")
+    genesis = decode(Genesis, answer.content)
     assert get_chain_id(genesis) == get_chain_id(viewer.world.chain.genesis)
+    assert viewer.get("/genesis", 304, headers={"if-none-match": answer.headers["etag"]}).content == b""
     block = viewer.world.blocks.get(2)
     assert block is not None
     update = block.body.decisions[0].update.hex()
