@@ -93,6 +93,18 @@ def add_run(commands: Commands) -> None:
     )
     add_option(group, command, "--new", action="store_true", help="start anew; a run in --dir is moved aside")
     add_output_options(command)
+    add_run_pages(command)
+
+
+def add_run_pages(command: CommandParser) -> None:
+    """Add what ``flobc run`` takes about its web pages."""
+    group = command.add_argument_group("web pages")
+    about = (
+        "show the run as web pages while it learns; at a terminal they stay until Ctrl-C, else they end with the run"
+    )
+    add_option(group, command, "--web", action="store_true", help=about)
+    add_option(group, command, "--web-port", metavar="PORT", help="8080 unless given; 0 for any free one")
+    add_option(group, command, "--no-wait", action="store_true", help="the pages end with the run at a terminal too")
 
 
 def add_simulate(commands: Commands) -> None:

@@ -17,6 +17,7 @@ from flobc.cli.output import Talk, print_json
 from flobc.cli.places import check_run_place, claim_run, expand_path, get_data_directory, list_runs, move_aside
 from flobc.cli.summary import build_summary, describe_summary, print_summary
 from flobc.cli.verify import check_chain
+from flobc.cli.web import open_run_pages
 from flobc.composition.embedded import build_attacks
 from flobc.composition.presets import get_preset
 from flobc.composition.run_directory import (
@@ -50,7 +51,8 @@ def execute(arguments: Namespace) -> int:
     talk = Talk(arguments.quiet)
     plan = build_plan(arguments.given, arguments.dir, anew=arguments.new, talk=talk)
     check_settings(plan.settings)
-    with prepare_directory(plan) as (root, moved):
+    with open_run_pages(arguments, talk) as pages, prepare_directory(plan) as (root, moved):
+        pages.start(root)
         progress, shown = build_progress(talk, describe_opening(plan.settings, root, moved))
         try:
             with shown:
@@ -58,14 +60,16 @@ def execute(arguments: Namespace) -> int:
         except KeyboardInterrupt:
             talk.say(describe_stop(plan.settings, root))
             raise
-        return conclude(plan.settings, result, root, started_s, arguments.json)
+        code = conclude(plan.settings, result, root, started_s, arguments)
+        pages.stay()
+        return code
 
 
-def conclude(settings: RunSettings, result: RunResult, root: Path, started_s: float, as_json: bool) -> int:
+def conclude(settings: RunSettings, result: RunResult, root: Path, started_s: float, arguments: Namespace) -> int:
     """Verify the run's own chain and print its end. **Raises** VerificationError."""
-    check_chain(root)
+    check_chain(root, Talk(arguments.quiet))
     summary = build_summary(settings, result, root, time.monotonic() - started_s)
-    if as_json:
+    if arguments.json:
         print_json(describe_summary(summary))
     else:
         print_summary(summary)
@@ -114,7 +118,7 @@ def go_on(root: Path, given: Given, talk: Talk) -> RunSettings:
             "taken back, so leave --rounds out or ask for more."
         )
     if height:
-        check_chain(root)  # nothing is built on what is damaged
+        check_chain(root, talk)  # nothing is built on what is damaged
     if height == settings.rounds:
         talk.say(
             f"The run in {root} is finished at height {height}; extend it with --rounds {height + 10}, "

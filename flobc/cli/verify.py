@@ -115,9 +115,10 @@ def count_blocks(heights: Sequence[int]) -> str:
     return f"{len(heights)} blocks from {heights[0]} to {heights[-1]}"
 
 
-def check_chain(root: Path) -> None:
+def check_chain(root: Path, talk: Talk) -> None:
     """Verify a run's own chain, without computing its models again. **Raises** VerificationError."""
-    require_complete(verify_chain(open_archive(root), full=False))
+    with show_steps("verifying", talk) as progress:
+        require_complete(verify_chain(open_archive(root), full=False, progress=progress))
 
 
 def describe_report(report: VerifyReport) -> dict[str, object]:

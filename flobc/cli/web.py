@@ -1,10 +1,14 @@
-"""``flobc explorer``: a chain as web pages, from ledgers, a system, a run's directory or an export."""
+"""``flobc explorer`` and ``flobc run --web``: a chain as web pages, until Ctrl-C."""
 
 from __future__ import annotations
 
 import importlib.util
+import sys
 import threading
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flobc.cli import kinds
@@ -15,15 +19,16 @@ from flobc.composition.run_directory import load_genesis
 from flobc.errors import UsageError
 
 if TYPE_CHECKING:
+    from flobc.composition.explorer.beside import ExplorerBeside
     from flobc.composition.explorer.sources import ChainSource
 
 NEEDED = ("jinja2", "starlette", "uvicorn")
+DEFAULT_PORT = "8080"
 
 
 def execute(arguments: Namespace) -> int:
     """Serve pages until Ctrl-C."""
-    if not is_web_installed():
-        raise UsageError("The explorer's libraries are not installed; install them with: pip install 'flobc[explorer]'")
+    require_web()
     if arguments.ledger is not None:
         if arguments.path is not None or arguments.dir is not None:
             raise UsageError("--ledger, --dir and PATH are the same; give one of them.")
@@ -74,3 +79,59 @@ def open_source(arguments: Namespace) -> tuple[ChainSource, bool]:
 def is_web_installed() -> bool:
     """Return whether the libraries of the extra ``explorer`` are there."""
     return all(importlib.util.find_spec(name) is not None for name in NEEDED)
+
+
+def require_web() -> None:
+    """**Raises** UsageError when the libraries of the extra ``explorer`` are missing."""
+    if not is_web_installed():
+        raise UsageError("The explorer's libraries are not installed; install them with: pip install 'flobc[explorer]'")
+
+
+class RunPages:
+    """The web pages of one run, or none, where nobody asked for them."""
+
+    def __init__(self, explorer: ExplorerBeside | None, stays: bool, talk: Talk) -> None:
+        self._explorer, self._stays, self._talk = explorer, stays, talk
+
+    def start(self, root: Path) -> None:
+        """Show the run that is or will be in this directory."""
+        if self._explorer is not None:
+            self._explorer.start(root)
+            self._talk.say(f"See the run in a browser: {self._explorer.address}")
+
+    def stay(self) -> None:
+        """Keep the pages until Ctrl-C, where somebody is there to press it; the run is over and well."""
+        if self._explorer is None or not self._stays:
+            return
+        self._talk.say(f"The run has ended; its pages stay at {self._explorer.address} until Ctrl-C.")
+        try:
+            self._explorer.wait()
+        except KeyboardInterrupt:
+            return
+
+
+@contextmanager
+def open_run_pages(arguments: Namespace, talk: Talk) -> Iterator[RunPages]:
+    """Yield the pages that ``flobc run`` was asked for, their port already taken; they end with the block.
+
+    **Raises** UsageError when the port or the libraries cannot be had.
+    """
+    if not arguments.web:
+        if arguments.web_port is not None or arguments.no_wait:
+            raise UsageError("--web-port and --no-wait go with --web; add it or leave them out.")
+        yield RunPages(None, stays=False, talk=talk)
+        return
+    require_web()
+    port = int(kinds.whole(0, 65_535).read("--web-port", arguments.web_port or DEFAULT_PORT))
+    from flobc.composition.explorer.beside import ExplorerBeside  # noqa: PLC0415 - loads the whole library
+
+    explorer = ExplorerBeside(port)
+    try:
+        yield RunPages(explorer, stays=not arguments.no_wait and is_attended(), talk=talk)
+    finally:
+        explorer.stop()
+
+
+def is_attended() -> bool:
+    """Return whether somebody sits at a terminal: a script's command must end by itself."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()

@@ -2,7 +2,8 @@
 
 Ledger, explorer and viewers are processes of their own on this machine. Prints one JSON object: percentiles of the
 time from a request to the whole answer, the cores that the explorer kept busy, its memory at the start and at the end
-of the load, and how long three pages take on the long chain and on a short one.
+of the load, how long three pages take on the long chain and on a short one, and how long a start takes that takes in
+the chain, and a later one that goes on with its index: from the process's begin until every block is there.
 
 Usage: python -m tests.bench.bench_explorer [--blocks 10000] [--viewers 200] [--seconds 60]
 """
@@ -64,8 +65,8 @@ def running(command: list[str], log: Path, **variables: str) -> Iterator[subproc
 
 
 @contextlib.contextmanager
-def explored(folder: Path, blocks: int) -> Iterator[tuple[str, int, float]]:
-    """An explorer that knows a chain of so many blocks: its address, its number, and how long it took to index."""
+def explored(folder: Path, blocks: int) -> Iterator[tuple[str, int, float, float]]:
+    """An explorer that knows a chain of so many blocks: its address, its number, and how long two starts took."""
     folder.mkdir()
     port = find_free_port()
     ledger = [sys.executable, "-m", "tests.bench.bench_explorer", "--serve", str(folder), "--blocks", str(blocks)]
@@ -75,13 +76,18 @@ def explored(folder: Path, blocks: int) -> Iterator[tuple[str, int, float]]:
             "FLOBC_GENESIS": str(folder / "genesis"),
             "FLOBC_LEDGERS": (folder / "address").read_text(),
             "FLOBC_LISTEN": f"127.0.0.1:{port}",
+            "FLOBC_DATA": str(folder / "index"),
             "OMP_NUM_THREADS": "1",
         }
-        start_s = time.monotonic()
         explorer = [sys.executable, "-m", "services.explorer.main"]
-        with running(explorer, folder / "explorer.log", **variables) as process:
-            wait_for(lambda: is_ready(port), process)
-            yield f"127.0.0.1:{port}", process.pid, time.monotonic() - start_s
+        times = []
+        for is_last in (False, True):
+            start_s = time.monotonic()
+            with running(explorer, folder / "explorer.log", **variables) as process:
+                wait_for(lambda: is_ready(port), process)
+                times.append(time.monotonic() - start_s)
+                if is_last:
+                    yield f"127.0.0.1:{port}", process.pid, times[0], times[1]
 
 
 def wait_for(condition, process: subprocess.Popen[bytes]) -> None:  # type: ignore[no-untyped-def]
@@ -89,7 +95,7 @@ def wait_for(condition, process: subprocess.Popen[bytes]) -> None:  # type: igno
     while not condition():
         if process.poll() is not None or time.monotonic() > until_s:
             raise SystemExit(f"{process.args} ended or took too long.")
-        time.sleep(0.2)
+        time.sleep(0.02)
 
 
 def is_ready(port: int) -> bool:
@@ -193,9 +199,9 @@ def measure(blocks: int, viewers: int, seconds: float) -> dict[str, float]:
     random.seed(0)
     with TemporaryDirectory() as name:
         folder = Path(name)
-        with explored(folder / "short", SHORT) as (address, _, _):
+        with explored(folder / "short", SHORT) as (address, _, _, open_short_s):
             short_s = time_overview(address)
-        with explored(folder / "long", blocks) as (address, pid, index_s):
+        with explored(folder / "long", blocks) as (address, pid, index_s, open_s):
             long_s = time_overview(address)
             pages = b"".join(asyncio.run(Viewer(address).get(path))[1] for path in ("/", "/trainers", "/validators"))
             paths = list_paths(blocks, pages.decode())
@@ -220,6 +226,8 @@ def measure(blocks: int, viewers: int, seconds: float) -> dict[str, float]:
         "memory_before_mib": round(before_mib, 1),
         "memory_after_mib": round(after_mib, 1),
         "index_s": round(index_s, 1),
+        "open_short_s": round(open_short_s, 2),
+        "open_long_s": round(open_s, 2),
         "three_pages_short_ms": round(1000 * short_s, 1),
         "three_pages_long_ms": round(1000 * long_s, 1),
     }

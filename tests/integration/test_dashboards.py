@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import pytest
 
 from flobc.adapters.filesystem.keys import load_key_file
@@ -39,7 +41,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeSystem]:
     find_program("prometheus")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLOBC_METRICS", "127.0.0.1:0")
-        with whole_system(tmp_path_factory.mktemp("boards") / "chain", OPTIONS) as running:
+        with whole_system(tmp_path_factory.mktemp("boards") / "chain", OPTIONS, explorer=True) as running:
             yield running
 
 
@@ -47,7 +49,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeSystem]:
 def prometheus(system: WholeSystem, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     targets = {
         role: [find_metrics(system, name) for name in system.list_names(role)]
-        for role in ("trainer", "validator", "ledger")
+        for role in ("trainer", "validator", "ledger", "explorer")
     }
     labels = {"namespace": "here", "release": "tests"}
     with running_prometheus(tmp_path_factory.mktemp("prometheus") / "server", targets, labels, RULES) as running:
@@ -106,6 +108,20 @@ def misbehave(system: WholeSystem, prometheus: Prometheus) -> None:
                 publish_garbage(updates, genesis, who, sent, fillings)
 
 
+@contextmanager
+def looked_at(system: WholeSystem) -> Iterator[Callable[[], None]]:
+    """Somebody watches the chain live and verifies it; yields what turns pages, for quantiles need it again."""
+    with httpx.Client(base_url=f"http://{system.plan.explorer}", timeout=PATIENCE_S) as viewer:
+
+        def turn_pages() -> None:
+            for path in ("/", "/blocks/1", "/static/explorer.css", "/no/such/page"):
+                viewer.get(path)
+
+        viewer.post("/verify")
+        with viewer.stream("GET", "/events"):
+            yield turn_pages
+
+
 def list_queries() -> Iterator[tuple[str, str]]:
     """Every query of every panel as Grafana would send it, and where it stands."""
     for path in BOARDS:
@@ -131,11 +147,13 @@ def test_every_panel_has_data(system: WholeSystem, prometheus: Prometheus) -> No
     assert len(missing) > 90
 
     def are_answered() -> bool:
+        turn_pages()
         missing.difference_update([query for query in missing if has_data(prometheus.query(query[1]))])
         return not missing
 
     try:
-        system.wait_until("data in every panel", are_answered, 60)
+        with looked_at(system) as turn_pages:
+            system.wait_until("data in every panel", are_answered, 60)
     finally:
         assert not missing, "\n".join(f"{place}: {asked}" for place, asked in sorted(missing))
 

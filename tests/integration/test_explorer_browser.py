@@ -136,7 +136,7 @@ def flip(text: str, place: int) -> str:
     return text[:place] + ("0" if text[place] != "0" else "1") + text[place + 1 :]
 
 
-@pytest.mark.parametrize("part", ["header", "decisions", "sealed", "next_parent"])
+@pytest.mark.parametrize("part", ["header", "decisions", "seals", "next_parent"])
 def test_bytes_that_are_not_those_that_were_sealed_are_broken(page: Page, part: str) -> None:
     def forge(route: Route) -> None:
         found = route.fetch().json()

@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +19,7 @@ from flobc.composition.explorer.serving import WebServer
 from flobc.composition.explorer.sources import LedgerSource
 from flobc.errors import DataError
 from flobc.learning.model_digest import compute_model_digest
+from flobc.ports.metrics import SILENCE, Meter
 from flobc.protocol.chain.block import Block
 from flobc.protocol.consensus.state import build_initial_state
 from flobc.protocol.encoding import encode
@@ -111,11 +113,12 @@ class ExploredChain:
 class Viewer:
     """An explorer on a port of its own, and somebody who reads its pages."""
 
-    def __init__(self, world: ExploredChain, is_trusted: bool = True) -> None:
+    def __init__(
+        self, world: ExploredChain, is_trusted: bool = True, meter: Meter = SILENCE, directory: Path | None = None
+    ) -> None:
         self.world = world
-        self.explorer = Explorer(
-            LedgerSource([world.address], None, world.chain.genesis, Patience(retry_s=0.2)), is_trusted
-        )
+        source = LedgerSource([world.address], None, world.chain.genesis, Patience(retry_s=0.2))
+        self.explorer = Explorer(source, is_trusted, directory, meter)
         self.server = WebServer(self.explorer)
         self.address = self.server.start("127.0.0.1:0")
         self.client = httpx.Client(base_url=self.address, timeout=PATIENCE_S)
@@ -140,12 +143,12 @@ class Viewer:
 
 
 @contextmanager
-def explored(blocks: int, **changes: Any) -> Iterator[Viewer]:
+def explored(blocks: int, meter: Meter = SILENCE, **changes: Any) -> Iterator[Viewer]:
     """A chain of so many blocks, all of them indexed."""
     world = ExploredChain(**changes)
     world.grow(blocks)
     world.open()
-    viewer = Viewer(world)
+    viewer = Viewer(world, meter=meter)
     try:
         viewer.wait_for_height(blocks)
         yield viewer

@@ -23,7 +23,7 @@ VIEW = {"width": 1000, "height": 860}
 def take(page: Page, path: str, file: Path) -> None:
     page.goto(path)
     if page.locator("#checks").count():
-        page.wait_for_selector("#checks strong")
+        page.wait_for_selector("#checks.good")
     if path == "/":
         page.wait_for_selector(".connection.good")
     page.screenshot(path=file)

@@ -46,8 +46,11 @@ _LAST_BYTES = 8_192
 class WholeSystem:
     """What ``flobc up`` started in ``root``; services and servers go by the names of ``flobc status``."""
 
-    def __init__(self, root: Path, options: Sequence[str] = OPTIONS, ledgers: int = LEDGERS) -> None:
+    def __init__(
+        self, root: Path, options: Sequence[str] = OPTIONS, ledgers: int = LEDGERS, explorer: bool = False
+    ) -> None:
         self.root = root
+        self._explorer = explorer
         self._options, self._ledgers = options, ledgers
         self.rounds_s: list[float] = []
         self._checked = 0
@@ -66,7 +69,7 @@ class WholeSystem:
                     *self._options,
                     "--ledgers",
                     str(self._ledgers),
-                    "--no-explorer",
+                    *([] if self._explorer else ["--no-explorer"]),
                     "--quiet",
                 ]
             )
@@ -227,9 +230,11 @@ class WholeSystem:
 
 
 @contextmanager
-def whole_system(root: Path, options: Sequence[str] = OPTIONS, ledgers: int = LEDGERS) -> Iterator[WholeSystem]:
+def whole_system(
+    root: Path, options: Sequence[str] = OPTIONS, ledgers: int = LEDGERS, explorer: bool = False
+) -> Iterator[WholeSystem]:
     """A system for tests that is stopped at their end; skips where there is no Kafka or Redis."""
-    system = WholeSystem(root, options, ledgers)
+    system = WholeSystem(root, options, ledgers, explorer)
     with running(system, system.up):
         yield system
 

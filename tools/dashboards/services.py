@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from dashboards.layout import CHAIN, HALF, VALIDATORS_ONLY, Board, Limit, Panel, Query, Row, pick, quantile, rate
+from dashboards.layout import (
+    CHAIN,
+    HALF,
+    VALIDATORS_ONLY,
+    Board,
+    Limit,
+    Panel,
+    Query,
+    Row,
+    increase,
+    pick,
+    quantile,
+    rate,
+)
 
 _ROLES = 'job=~"trainer|validator|ledger"'
+_PROCESSES = 'job=~"trainer|validator|ledger|explorer"'
 _ENDED = 'method!="Ledger/Follow"'
 
 THERE = Row(
@@ -100,6 +114,49 @@ WORK = Row(
         ),
     ),
 )
+PAGES = Row(
+    "The explorer's pages",
+    (
+        Panel(
+            "Requests by page",
+            "As many as people look. Empty where no explorer runs, like this whole row.",
+            "reqps",
+            (Query(f"sum by ({CHAIN}, page) ({rate('flobc_web_requests_total')})", "{{page}}"),),
+            kind="stack",
+        ),
+        Panel(
+            "Requests by status",
+            "200, and 303 from searches. 404: no such page. 502 and 503: the ledgers tell nothing, or nothing good.",
+            "reqps",
+            (Query(f"sum by ({CHAIN}, status) ({rate('flobc_web_requests_total')})", "{{status}}"),),
+            kind="stack",
+        ),
+        Panel(
+            "Slowest twentieth, by page",
+            "Tens of milliseconds; a block's or update's page asks a ledger first. Tables of a long chain take longer.",
+            "s",
+            (Query(quantile(0.95, "flobc_web_request_seconds", "page"), "{{page}}"),),
+        ),
+        Panel(
+            "Live viewers",
+            "One for each browser that shows the overview.",
+            "short",
+            (Query(f"sum by ({CHAIN}, instance) ({pick('flobc_web_viewers')})", "{{instance}}"),),
+        ),
+        Panel(
+            "Blocks behind",
+            "0, or 1 for a moment. More after a start without an index, until the chain is taken in.",
+            "short",
+            (Query(pick("flobc_web_blocks_behind"), "{{instance}}"),),
+        ),
+        Panel(
+            "Verifications",
+            "By their end; holds, or unreachable when ledgers were away. broken: a ledger tells what nobody sealed.",
+            "short",
+            (Query(f"sum by ({CHAIN}, result) ({increase('flobc_web_verifications_total')})", "{{result}}"),),
+        ),
+    ),
+)
 USE = Row(
     "What they use",
     (
@@ -107,7 +164,7 @@ USE = Row(
             "Processors by role, the loops' processes",
             "Cores. Trainers most of all; validators' scoring is in the next panel.",
             "short",
-            (Query(f"sum by ({CHAIN}, job) ({rate('process_cpu_seconds_total', _ROLES)})", "{{job}}"),),
+            (Query(f"sum by ({CHAIN}, job) ({rate('process_cpu_seconds_total', _PROCESSES)})", "{{job}}"),),
             kind="stack",
         ),
         Panel(
@@ -121,7 +178,7 @@ USE = Row(
             "Memory by service",
             "Level after the first rounds. Validators' scoring processes come on top.",
             "bytes",
-            (Query(pick("process_resident_memory_bytes", _ROLES), "{{job}} {{instance}}"),),
+            (Query(pick("process_resident_memory_bytes", _PROCESSES), "{{job}} {{instance}}"),),
         ),
         Panel(
             "Memory of scoring",
@@ -134,7 +191,7 @@ USE = Row(
             "Open files",
             "Level: connections, and a few files.",
             "short",
-            (Query(pick("process_open_fds", _ROLES), "{{job}} {{instance}}"),),
+            (Query(pick("process_open_fds", _PROCESSES), "{{job}} {{instance}}"),),
             width=HALF,
         ),
     ),
@@ -143,5 +200,5 @@ BOARD = Board(
     "flobc-services",
     "FLoBC: services RED",
     "Rates, errors and durations of calls and jobs, and what processes use.",
-    (THERE, CALLS, WORK, USE),
+    (THERE, CALLS, WORK, PAGES, USE),
 )

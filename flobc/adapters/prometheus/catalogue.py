@@ -150,5 +150,20 @@ REDIS = (
     Metric("flobc_redis_persistence_ok", "gauge", "1 when Redis's last write of its AOF and its last save succeeded."),
     Metric("flobc_redis_evicted_keys_total", "counter", "Keys that Redis dropped for want of memory."),
 )
-CATALOGUE = SERVICE + CHAIN + LEARNING + GRPC + KAFKA + REDIS
+EXPLORER = (
+    Metric("flobc_web_requests_total", "counter", "Requests for web pages, by status code.", ("page", "status")),
+    Metric(
+        "flobc_web_request_seconds",
+        "histogram",
+        "Seconds from a request to the end of its answer; a live stream's to its begin.",
+        ("page",),
+        _ANSWER_S,
+    ),
+    Metric("flobc_web_viewers", "gauge", "Viewers whose browser watches the chain live."),
+    Metric("flobc_web_blocks_behind", "gauge", "Blocks that the ledgers had and the explorer has not taken in yet."),
+    Metric(
+        "flobc_web_verifications_total", "counter", "Verifications that viewers started, by their end.", ("result",)
+    ),
+)
+CATALOGUE = SERVICE + CHAIN + LEARNING + GRPC + KAFKA + REDIS + EXPLORER
 """What ``docs/metrics.md`` lists; dashboards and alerts may use nothing else."""

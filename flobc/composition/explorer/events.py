@@ -20,10 +20,13 @@ def encode_event(data: object) -> bytes:
 
 
 class Hub:
-    """Hands the newest event to every stream; one that is slow misses those between. Lives on one event loop."""
+    """Hands the newest event to every stream; one that is slow misses those between. Lives on one event loop.
 
-    def __init__(self, render: Callable[[], object]) -> None:
-        self._render = render
+    ``on_viewers`` is told how many watch whenever that changes.
+    """
+
+    def __init__(self, render: Callable[[], object], on_viewers: Callable[[int], None] = lambda _: None) -> None:
+        self._render, self._on_viewers = render, on_viewers
         self._changed = asyncio.Event()
         self._streams: set[asyncio.Event] = set()
         self._newest = b""
@@ -65,6 +68,7 @@ class Hub:
         """Yield the state now and then each change, until the hub is closed or the viewer leaves."""
         woken = asyncio.Event()
         self._streams.add(woken)
+        self._on_viewers(len(self._streams))
         try:
             yield f"retry: {RETRY_MS}\n\n".encode()
             yield encode_event(self._render())
@@ -80,6 +84,7 @@ class Hub:
                     yield self._newest
         finally:
             self._streams.discard(woken)
+            self._on_viewers(len(self._streams))
 
     def _publish(self) -> None:
         self._newest = encode_event(self._render())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from flobc.composition.explorer.queries import Queries
 from flobc.composition.explorer.rendering import build_environment
 from flobc.composition.explorer.sources import ChainSource
 from flobc.composition.explorer.verifying import Verification
+from flobc.ports.metrics import SILENCE, Meter
 from flobc.protocol.bounds import PPM
 from flobc.protocol.chain.block import Block
 from flobc.protocol.params import SCORE_ONE, get_chain_id, get_fault_tolerance, get_quorum
@@ -31,19 +31,24 @@ LATEST = 8
 
 
 class Explorer:
-    """What all viewers share. ``is_trusted`` says that the genesis was given, not told by the ledgers."""
+    """What all viewers share. ``is_trusted`` says that the genesis was given, not told by the ledgers.
 
-    def __init__(self, source: ChainSource, is_trusted: bool, directory: Path | None = None) -> None:
-        self.source = source
+    The index is kept in ``directory``, or goes with the explorer. **Raises** UsageError when it cannot be used.
+    """
+
+    def __init__(
+        self, source: ChainSource, is_trusted: bool, directory: Path | None = None, meter: Meter = SILENCE
+    ) -> None:
+        self.source, self.meter = source, meter
         genesis = source.genesis
-        self.index = Index(genesis.params, genesis.validators, directory)
+        self.index = Index(genesis, directory)
         self.queries = Queries(self.index)
         self.follower = Follower(source, self.index)
         self.examiner = Examiner(genesis)
-        self.verification = Verification(source)
-        self.hub = Hub(self.render_event)
-        self.on_condition: Callable[[Condition], None] = lambda _: None
+        self.verification = Verification(source, meter)
+        self.hub = Hub(self.render_event, lambda viewers: meter.set("flobc_web_viewers", viewers))
         self.follower.on_change = self._on_change
+        meter.set("flobc_web_viewers", 0)
         self._templates = build_environment()
         self._templates.globals |= {
             "chain": get_chain_id(genesis),
@@ -141,4 +146,7 @@ class Explorer:
 
     def _on_change(self, condition: Condition) -> None:
         self.hub.notify()
-        self.on_condition(condition)
+        self.meter.set("flobc_height", condition.height)
+        self.meter.set("flobc_ready", float(condition.word == "live"))
+        if condition.target is not None:
+            self.meter.set("flobc_web_blocks_behind", max(0, condition.target - condition.height))

@@ -52,6 +52,7 @@ class Follower:
         self._target: int | None = None
         self._trouble: str | None = None
         self._waiting: list[Entry] = []
+        self._is_own_past = index.height == 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="flobc-explorer", daemon=True)
 
@@ -61,7 +62,7 @@ class Follower:
         return Condition(self._index.height, self._target, self._trouble)
 
     def start(self) -> None:
-        """Begin at block 1."""
+        """Go on behind the index."""
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
@@ -90,6 +91,8 @@ class Follower:
     def _follow(self) -> None:
         """Follow until something fails. **Raises** FlobcError; what came before it is entered."""
         self._target = self._source.read_height()
+        if not self._is_own_past:
+            self._require_own_past()
         if self._index.height >= self._target:
             self._trouble = None
         self.on_change(self.condition)
@@ -102,6 +105,15 @@ class Follower:
                 self._take(height, seen)
         finally:
             self._enter()
+
+    def _require_own_past(self) -> None:
+        """Begin anew when the newest block of a kept index is not on the source's chain. **Raises** FlobcError."""
+        height = self._index.height
+        found = self._source.list_certified(height, 1)
+        if not found or compute_header_digest(found[0].header) != self._read_head():
+            logger.warning("the source knows no such block %d: the index is built again", height)
+            self._index.clear()
+        self._is_own_past = True
 
     def _read_head(self) -> bytes:
         """Return the digest of the newest header in the index; the genesis's where there is none."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flobc.composition.explorer.keeping import IndexFile
 from flobc.protocol.chain.block import Block, Decision, Reason, compute_header_digest
 from flobc.protocol.consensus.state import CoreState
 from flobc.protocol.median import compute_lower_median
-from flobc.protocol.params import ChainParams
+from flobc.protocol.params import Genesis, get_chain_id
 from flobc.protocol.trust.policies import compute_trust_shares
 
 _SCHEMA = """
@@ -44,6 +44,7 @@ CREATE TABLE works (
   elapsed_ms REAL) WITHOUT ROWID;
 """
 """``outcomes`` and ``works`` are sums over all blocks: what a page shows of a whole chain is not added up for it."""
+_TABLES = ("blocks", "updates", "trust", "work", "outcomes", "works")
 CACHE_KIB = 8 * 1024
 """How much of the index each of its connections may keep in memory."""
 
@@ -66,23 +67,29 @@ class Entry:
 
 
 class Index:
-    """Rows of all blocks up to ``height``; written by one thread, read by many, in a file that lasts as long as this.
+    """Rows of all blocks up to ``height``; written by one thread, read by many.
 
-    ``version`` changes with every block, so that whoever keeps a page knows whether it is still good.
+    The file is kept in ``directory``, or lasts as long as this where there is none. ``version`` changes with every
+    block, so that whoever keeps a page knows whether it is still good; ``beginnings`` when all is forgotten.
+
+    **Raises** UsageError when the directory cannot be used.
     """
 
-    def __init__(self, params: ChainParams, validators: tuple[bytes, ...], directory: Path | None = None) -> None:
-        self._params, self._validators = params, validators
-        self._folder = tempfile.TemporaryDirectory(prefix="flobc-explorer-", dir=directory)
-        self._path = Path(self._folder.name) / "index.sqlite"
+    def __init__(self, genesis: Genesis, directory: Path | None = None) -> None:
+        self._params, self._validators = genesis.params, genesis.validators
+        self._file = IndexFile(directory, get_chain_id(genesis))
+        self._path = self._file.path
+        is_kept = self._file.open_or_clear()
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._writer = self._connect()
         self._writer.execute("PRAGMA journal_mode=WAL")
-        self._writer.executescript(_SCHEMA)
-        self.height = 0
-        self.version = 0
+        self.height, self.version, self.beginnings = 0, 0, 0
+        if is_kept:
+            self._go_on()
+        else:
+            self._begin()
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Enter the next blocks, all of them or none."""
@@ -93,6 +100,15 @@ class Index:
                 self._add_trust(entry)
                 self._add_work(entry.block)
         self.height = max(self.height, *(entry.block.height for entry in entries))
+        self.version += 1
+
+    def clear(self) -> None:
+        """Forget every block: the chain that is followed is not the one that was entered."""
+        with self._writer:
+            for table in _TABLES:
+                self._writer.execute(f"DELETE FROM {table}")
+        self.height = 0
+        self.beginnings += 1
         self.version += 1
 
     def select(self, sql: str, *values: Any) -> list[Row]:
@@ -109,17 +125,28 @@ class Index:
         return found[0] if found else None
 
     def close(self) -> None:
-        """Forget everything."""
+        """Close the file, and remove it unless it is kept."""
         with self._lock:
             for connection in self._connections:
                 connection.close()
-        self._folder.cleanup()
+        self._file.close()
+
+    def _begin(self) -> None:
+        self._writer.executescript(f"BEGIN; {_SCHEMA}")
+        with self._writer:
+            self._file.write_mark(self._writer)
+
+    def _go_on(self) -> None:
+        row = self._writer.execute("SELECT MAX(height) height FROM blocks").fetchone()
+        self.height = row["height"] or 0
+        with self._writer:  # between these blocks and the next ones nobody looked
+            self._writer.execute("UPDATE blocks SET seen_s = NULL WHERE seen_s IS NOT NULL")
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, check_same_thread=False, timeout=30)
         connection.row_factory = sqlite3.Row
         connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
-        connection.execute("PRAGMA synchronous=OFF")
+        connection.execute("PRAGMA synchronous=NORMAL")
         with self._lock:
             self._connections.append(connection)
         return connection

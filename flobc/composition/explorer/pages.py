@@ -16,7 +16,7 @@ from flobc.composition.explorer.index import Row, describe_outcome
 from flobc.protocol.chain.block import Block, compute_header_digest
 from flobc.protocol.chain.proof import UpdateProof, find_update_proof
 from flobc.protocol.encoding import encode
-from flobc.protocol.params import SCORE_ONE
+from flobc.protocol.params import SCORE_ONE, get_chain_id
 from flobc.protocol.trust.weights import WEIGHT_ONE
 
 
@@ -26,6 +26,7 @@ class Pages:
     def __init__(self, explorer: Explorer) -> None:
         self._explorer = explorer
         self._queries = explorer.queries
+        self._genesis = encode(explorer.source.genesis)
 
     async def overview(self, _: Request) -> Response:
         """Height, curves, health and what came last."""
@@ -57,11 +58,18 @@ class Pages:
         return JSONResponse(
             {
                 "header": encode(block.header).hex(),
-                "sealed": [seal.header.hex() for seal in block.certificate],
+                "seals": [encode(seal).hex() for seal in block.certificate],
                 "decisions": [encode(item).hex() for item in block.body.decisions],
                 "next_parent": None if following is None else following["parent"].hex(),
             }
         )
+
+    async def genesis(self, request: Request) -> Response:
+        """The bytes of block 0, whose digest is the chain's id: browsers take the validators' keys from it."""
+        headers = {"etag": f'"{get_chain_id(self._explorer.source.genesis).hex()}"'}
+        if request.headers.get("if-none-match") == headers["etag"]:
+            return Response(status_code=304, headers=headers)  # with thousands of members it is large
+        return Response(self._genesis, media_type="application/octet-stream", headers=headers)
 
     async def update(self, request: Request) -> Response:
         """One update: who sent it, what validators said, and what became of it."""
@@ -86,7 +94,7 @@ class Pages:
         return JSONResponse(
             {
                 "header": encode(proof.header).hex(),
-                "sealed": [seal.header.hex() for seal in proof.certificate],
+                "seals": [encode(seal).hex() for seal in proof.certificate],
                 "decision": encode(proof.decision).hex(),
                 "votes": None if votes is None else encode(votes).hex(),
                 "index": place,

@@ -37,6 +37,9 @@ class Totals:
     broken: int
 
 
+NOTHING = Totals(0, 0, 0, 0, 0, 0)
+
+
 @dataclass(frozen=True)
 class Found:
     """Something that a search found: its ``kind``, its name, and the path of its page."""
@@ -51,11 +54,13 @@ class Queries:
 
     def __init__(self, index: Index) -> None:
         self._index = index
-        self._totals = (0, Totals(0, 0, 0, 0, 0, 0))
+        self._totals = (index.beginnings, 0, NOTHING)
 
     def read_totals(self) -> Totals:
         """Return the counts; only blocks that came since the last call are added up."""
-        upto, before = self._totals
+        beginnings, upto, before = self._totals
+        if beginnings != self._index.beginnings:
+            beginnings, upto, before = self._index.beginnings, 0, NOTHING
         height = self._index.height
         row = self._index.select_one(
             "SELECT TOTAL(accepted) a, TOTAL(rejected) r, TOTAL(unused) u, TOTAL(evidence) e, TOTAL(size_bytes) s,"
@@ -72,7 +77,7 @@ class Queries:
                 before.size_bytes + int(row["s"]),
                 before.broken + int(row["d"]),
             )
-            self._totals = (height, before)
+            self._totals = (beginnings, height, before)
         return before
 
     def read_block(self, height: int) -> Row | None:

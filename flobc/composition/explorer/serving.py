@@ -12,7 +12,7 @@ from pathlib import Path
 import uvicorn
 
 from flobc.composition.explorer.explorer import Explorer
-from flobc.composition.explorer.following import Condition
+from flobc.composition.explorer.listening import BACKLOG, describe_listener, open_listener
 from flobc.composition.explorer.site import build_site
 from flobc.composition.explorer.sources import ChainSource, LedgerSource
 from flobc.composition.services.connections import build_tls
@@ -22,7 +22,6 @@ from flobc.errors import UsageError
 
 STOP_S = 3.0
 """How long answers under way may take when the server stops."""
-BACKLOG = 2_048
 KEEP_S = 30
 """How long a quiet connection is kept: people read a page before they ask for the next one."""
 THREADS = 8
@@ -44,8 +43,10 @@ class WebServer:
 
         **Raises** UsageError when the address cannot be had or the certificate not be read.
         """
-        listener = open_listener(address)
-        host, port = address.rpartition(":")[0], listener.getsockname()[1]
+        return self.start_on(open_listener(address), address.rpartition(":")[0])
+
+    def start_on(self, listener: socket.socket, host: str) -> str:
+        """As ``start``, on a socket that listens already; ``host`` is what people call it."""
         try:
             config = uvicorn.Config(
                 build_site(self._explorer),
@@ -71,7 +72,7 @@ class WebServer:
         self._thread = threading.Thread(target=self._run, args=(listener,), name="flobc-web", daemon=True)
         self._thread.start()
         self._explorer.start()
-        return f"{'http' if self._files is None else 'https'}://{host or 'localhost'}:{port}"
+        return describe_listener(listener, host, self._files is not None)
 
     def stop(self) -> None:
         """End streams and answers, and stop following."""
@@ -90,29 +91,12 @@ class WebServer:
             asyncio.run(serve(self._server))
 
 
-def open_listener(address: str) -> socket.socket:
-    """Return a socket that listens on HOST:PORT. **Raises** UsageError."""
-    host, _, port = address.rpartition(":")
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host.strip("[]"), int(port)), family=family, backlog=BACKLOG)
-    except (OSError, ValueError, OverflowError) as error:
-        raise UsageError(f"Pages cannot be served at {address} ({error}); choose another HOST:PORT.") from error
-
-
 def run_explorer(settings: ExplorerSettings, loop: Loop) -> None:
     """Be an explorer until the loop is stopped. **Raises** FlobcError when going on makes no sense."""
     files = settings.get_web_files()
     genesis = load_genesis_file(settings.genesis)
     source: ChainSource = LedgerSource(split_addresses(settings.ledgers), build_tls(settings), genesis)
-    explorer = Explorer(source, is_trusted=True)
-
-    def on_condition(condition: Condition) -> None:
-        loop.metrics.set("flobc_height", condition.height)
-        loop.metrics.set("flobc_ready", float(condition.word == "live"))
-
-    explorer.on_condition = on_condition
-    server = WebServer(explorer, files)
+    server = WebServer(Explorer(source, True, settings.data, loop.metrics), files)
     try:
         logger.info("serving the explorer on %s", server.start(settings.listen))
         loop.run()

@@ -15,6 +15,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from flobc.composition.explorer.asking import is_own_page
+from flobc.composition.explorer.counting import counted
 from flobc.composition.explorer.events import encode_event
 from flobc.composition.explorer.explorer import Explorer
 from flobc.composition.explorer.pages import Pages
@@ -49,13 +50,14 @@ def build_site(explorer: Explorer) -> Callable[..., Awaitable[None]]:
         yield
         task.cancel()
 
-    routes = [
+    routes: list[Route | Mount] = [
         Route("/", pages.overview),
         Route("/blocks", pages.blocks),
         Route("/blocks.csv", training.blocks_csv),
         Route("/updates.csv", training.updates_csv),
         Route("/blocks/{height}", pages.block),
         Route("/blocks/{height}/bytes", pages.block_bytes),
+        Route("/genesis", pages.genesis),
         Route("/updates/{update}", pages.update),
         Route("/updates/{update}/bytes", pages.update_bytes),
         Route("/trainers", pages.trainers),
@@ -75,7 +77,8 @@ def build_site(explorer: Explorer) -> Callable[..., Awaitable[None]]:
         Mount("/static", StaticFiles(directory=HERE / "static")),
     ]
     handlers: Any = {HTTPException: _build_error_page(explorer), FlobcError: _build_error_page(explorer)}
-    return with_headers(Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers))
+    site = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
+    return with_headers(counted(site, routes, explorer.meter))
 
 
 def with_headers(site: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from flobc.protocol.params import Genesis, get_chain_id
 
 POLL_S = 0.5
 """How often a directory is looked at for new blocks."""
+REST, MAX_REST_S = 4, 5.0
+"""How many times as long as a look took the next one waits: a long log, read again, must not fill a processor."""
 FETCHERS, AHEAD = 4, 64
 """How many blocks are asked for at once while there are many, and how many ahead of the one that is looked at."""
 FOLLOWING = Patience(retry_s=2.0)
@@ -198,6 +201,7 @@ class DirectorySource:
         """
         fold = _Fold(self.genesis)
         while not self._closed.is_set():
+            start_s = time.thread_time()
             archive = self.open_archive()
             try:
                 if archive.height >= height:
@@ -211,7 +215,7 @@ class DirectorySource:
                 fold.cores.clear()
             finally:
                 archive.close()
-            self._closed.wait(POLL_S)
+            self._closed.wait(max(POLL_S, min(REST * (time.thread_time() - start_s), MAX_REST_S)))
 
     def get_block(self, height: int) -> Block | None:
         """Return a block with its body, or None. **Raises** DataError."""

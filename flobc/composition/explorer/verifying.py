@@ -9,6 +9,7 @@ from typing import Literal
 
 from flobc.composition.explorer.sources import ChainSource
 from flobc.errors import FlobcError, VerificationError
+from flobc.ports.metrics import SILENCE, Meter
 from flobc.protocol.roles.light_client import LightClient
 
 PAGE = 200
@@ -36,9 +37,9 @@ class Progress:
 class Verification:
     """One run at a time for all viewers, on a thread of its own."""
 
-    def __init__(self, source: ChainSource) -> None:
+    def __init__(self, source: ChainSource, meter: Meter = SILENCE) -> None:
         self.progress = Progress()
-        self._source = source
+        self._source, self._meter = source, meter
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._ended_s = 0.0
@@ -68,6 +69,7 @@ class Verification:
         except FlobcError as error:
             end = replace(self.progress, state="unreachable", message=str(error))
         self._ended_s = time.monotonic()
+        self._meter.add("flobc_web_verifications_total", result=end.state)
         self.progress = replace(end, seconds=time.monotonic() - start_s, head=client.head_digest.hex())
 
     def _accept_all(self, client: LightClient, start_s: float) -> None:

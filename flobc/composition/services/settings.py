@@ -124,6 +124,7 @@ class ExplorerSettings(ProgramSettings):
 
     ledgers: str = Field(description="gRPC addresses of ledgers, HOST:PORT,HOST:PORT")
     listen: str = Field(default="127.0.0.1:8080", description="address to serve web pages on")
+    data: File = Field(default=None, description="directory where the index is kept; else it goes when this stops")
     web_certificate: File = Field(default=None, description="PEM file of the certificate for HTTPS; else it is HTTP")
     web_key: File = Field(default=None, description="PEM file of that certificate's key")
 

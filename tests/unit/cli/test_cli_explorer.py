@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -49,6 +50,35 @@ def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch, capsys: py
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "starlette" else found(name))
     assert main(["explorer", "--ledger", "a:1"]) == EXIT_USAGE
+    assert "pip install 'flobc[explorer]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--web-port", "8080"], "go with --web"),
+        (["--no-wait"], "go with --web"),
+        (["--web", "--web-port", "web"], "--web-port"),
+        (["--web", "--web-port", "{taken}"], "choose another HOST:PORT"),
+    ],
+)
+def test_a_mistake_about_a_run_s_pages_leaves_nothing_behind(
+    options: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "run"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        given = [option.format(taken=taken.getsockname()[1]) for option in options]
+        assert main(["run", "--task", "synthetic", "--dir", str(root), *given]) == EXIT_USAGE
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert words in said
+    assert not root.exists()
+
+
+def test_a_run_s_pages_need_the_libraries(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "starlette" else found(name))
+    assert main(["run", "--task", "synthetic", "--web"]) == EXIT_USAGE
     assert "pip install 'flobc[explorer]'" in capsys.readouterr().err
 
 

@@ -26,7 +26,7 @@ def chain() -> MadeChain:
 
 def build_index(chain: MadeChain, blocks: int) -> Index:
     """The same block again and again: the index believes what it is handed."""
-    index = Index(chain.genesis.params, chain.genesis.validators)
+    index = Index(chain.genesis)
     first = chain.blocks.get(1)
     assert first is not None
     index.add([Entry(renumber(first, height), None, None, float(height)) for height in range(1, blocks + 1)])

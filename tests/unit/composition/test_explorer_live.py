@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from flobc.adapters.prometheus import Metrics
 from flobc.protocol.chain.block import EMPTY_BODY, Block
 from tests.support.explored import ExploredChain, Viewer, explored
+from tests.support.scraping import scrape
 
 
 def read_event(lines: Iterator[str], height: int) -> Any:
@@ -185,3 +187,38 @@ def test_a_ledger_without_states_costs_the_trust_only() -> None:
     finally:
         viewer.close()
         world.shut()
+
+
+def read_total(metrics: Metrics, name: str, **labels: str) -> float:
+    return scrape(metrics).get((name, tuple(sorted(labels.items()))), 0.0)
+
+
+def test_requests_viewers_and_verifications_are_counted() -> None:
+    """By the page's address with names for what differs: what strangers ask for must not become a label."""
+    metrics = Metrics()
+    with explored(3, metrics) as viewer:
+        for path in ("/blocks/1", "/blocks/2"):
+            viewer.get(path)
+        viewer.get("/blocks/9", 404)
+        viewer.get("/some/stranger's/idea", 404)
+        block = {"page": "/blocks/{height}"}
+        assert read_total(metrics, "flobc_web_requests_total", **block, status="200") == 2
+        assert read_total(metrics, "flobc_web_requests_total", **block, status="404") == 1
+        assert read_total(metrics, "flobc_web_requests_total", page="other", status="404") == 1
+        viewer.wait_for(
+            lambda: read_total(metrics, "flobc_web_request_seconds_count", **block) == 3, "the last answer's end"
+        )
+        with viewer.client.stream("GET", "/events") as answer:
+            lines = answer.iter_lines()
+            read_event(lines, 3)
+            assert read_total(metrics, "flobc_web_viewers") == 1
+            # a stream is timed to its begin: how long somebody watches is no slowness
+            assert read_total(metrics, "flobc_web_request_seconds_count", page="/events") == 1
+        viewer.wait_for(lambda: read_total(metrics, "flobc_web_viewers") == 0, "the end of the stream")
+        viewer.client.post("/verify")
+        viewer.wait_for(
+            lambda: read_total(metrics, "flobc_web_verifications_total", result="holds") == 1, "the verification"
+        )
+        viewer.wait_for(lambda: read_total(metrics, "flobc_ready") == 1, "readiness")
+        assert read_total(metrics, "flobc_height") == 3
+        assert read_total(metrics, "flobc_web_blocks_behind") == 0

@@ -14,8 +14,9 @@ from safetensors.numpy import load
 
 from flobc.composition.reports import get_trust_shares
 from flobc.protocol.chain.block import compute_header_digest
-from flobc.protocol.encoding import encode
-from flobc.protocol.params import SCORE_ONE, get_chain_id
+from flobc.protocol.encoding import decode, encode
+from flobc.protocol.messages import Seal
+from flobc.protocol.params import SCORE_ONE, Genesis, get_chain_id
 from tests.support.explored import HOSTILE, NOWHERE, Viewer, explored
 
 BLOCKS = 60
@@ -277,3 +278,17 @@ def test_an_explorer_that_was_given_no_genesis_says_so(viewer: Viewer) -> None:
         assert "compare the chain&#39;s id" in other.get("/").text or "compare the chain's id" in other.get("/").text
     finally:
         other.close()
+
+
+def test_browsers_get_the_genesis_and_whole_seals(viewer: Viewer) -> None:
+    """CHAIN-1: the genesis's digest is the chain's id, and from it come the keys that seals are checked against."""
+    answer = viewer.get("/genesis")
+    genesis = decode(Genesis, answer.content)
+    assert get_chain_id(genesis) == get_chain_id(viewer.world.chain.genesis)
+    assert viewer.get("/genesis", 304, headers={"if-none-match": answer.headers["etag"]}).content == b""
+    block = viewer.world.blocks.get(2)
+    assert block is not None
+    update = block.body.decisions[0].update.hex()
+    for path in ("/blocks/2/bytes", f"/updates/{update}/bytes"):
+        seals = [decode(Seal, bytes.fromhex(seal)) for seal in viewer.get(path).json()["seals"]]
+        assert tuple(seals) == block.certificate

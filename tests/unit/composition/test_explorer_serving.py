@@ -11,7 +11,8 @@ import pytest
 
 from flobc.adapters.grpc import LedgerServer
 from flobc.composition.explorer.explorer import Explorer
-from flobc.composition.explorer.serving import WebServer, open_listener
+from flobc.composition.explorer.listening import open_listener
+from flobc.composition.explorer.serving import WebServer
 from flobc.composition.explorer.sources import LedgerSource
 from flobc.composition.services.settings import ExplorerSettings, load_settings
 from flobc.errors import UsageError

@@ -1,4 +1,5 @@
-// The chain's canonical bytes in the browser: headers, decisions and votes (WIRE-1), digests (WIRE-8), trees (WIRE-14).
+// The chain's canonical bytes in the browser: headers, decisions, votes, seals, the genesis's validators (WIRE-1), digests
+// (WIRE-8), trees (WIRE-14).
 
 import { fromHex, join, sha256, toHex } from "./sha256.js";
 
@@ -29,6 +30,8 @@ class Reader {
   i32() { return this.view.getInt32(this.move(4)); }
   u64() { return this.view.getBigUint64(this.move(8)).toString(); }
   optionalI64() { return this.u8() ? this.view.getBigInt64(this.move(8)).toString() : null; }
+  signature() { const start = this.move(64); return toHex(this.data.subarray(start, start + 64)); }
+  text() { this.move(this.u32()); }
   end(value) { if (this.offset !== this.data.length) throw new Error("there are bytes too many"); return value; }
 }
 
@@ -61,10 +64,40 @@ export function readVotes(hex) {
   return reader.end(votes);
 }
 
-export function computeDigest(kind, hex) {
-  const tag = new TextEncoder().encode(`flobc/1/${kind}`);
-  return toHex(sha256(join(Uint8Array.of(tag.length), tag, fromHex(hex))));
+export function readSeal(hex) {
+  const reader = new Reader(fromHex(hex));
+  const seal = {
+    chain: reader.digest(), validator: reader.digest(), height: reader.u64(), header: reader.digest(),
+    signature: reader.signature(),
+  };
+  return reader.end(seal);
 }
+
+// The validators' keys in a genesis; what stands behind them only its digest is needed of.
+export function readValidators(data) {
+  const reader = new Reader(data), validators = [];
+  reader.u16();
+  for (let texts = 3; texts > 0; texts--) reader.text();
+  reader.digest();
+  for (let tensors = reader.u32(); tensors > 0; tensors--) {
+    reader.text();
+    reader.move(4 * reader.u32());
+    reader.text();
+    reader.text();
+    reader.move(9);
+  }
+  reader.move(12);
+  reader.digest();
+  for (let left = reader.u32(); left > 0; left--) validators.push(reader.digest());
+  return validators;
+}
+
+export function tagged(kind, data) {
+  const tag = new TextEncoder().encode(`flobc/1/${kind}`);
+  return join(Uint8Array.of(tag.length), tag, data);
+}
+
+export const computeDigest = (kind, data) => toHex(sha256(tagged(kind, typeof data === "string" ? fromHex(data) : data)));
 
 const hashLeaf = (hex) => sha256(join(Uint8Array.of(0), fromHex(hex)));
 const hashNode = (left, right) => sha256(join(Uint8Array.of(1), left, right));

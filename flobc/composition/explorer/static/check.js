@@ -2,8 +2,9 @@
 
 import {
   computeDigest, computeLowerMedian, computeRoot, describeOutcome, isIncluded, isMillionths, isWeight, readDecision,
-  readHeader, readVotes,
+  readHeader, readSeal, readVotes,
 } from "./chain.js";
+import { checkCertificate, readMembers } from "./seals.js";
 
 class Broken extends Error {}
 
@@ -40,24 +41,32 @@ function requireRows(decisions) {
   });
 }
 
-function requireSealed(digest, sealed) {
-  require(sealed.length > 0, "there is no certificate");
-  require(sealed.every((one) => one === digest), "the seals are of another header");
+// That a quorum of the genesis's validators signed the header, and that the foot of the page names their chain.
+async function requireSealed(header, digest, seals, genesis) {
+  require(document.querySelector("[data-chain]").textContent === header.chain, "the foot of this page names another chain");
+  const { signed, quorum, total } = await checkCertificate(header, digest, seals, readMembers(genesis, header.chain));
+  return `${signed} of ${total} validators signed (${quorum} must)`;
 }
 
-function checkBlock(bytes) {
+function requireSealsShown(seals) {
+  const shown = Array.from(document.querySelectorAll("[data-seal]"), (row) => row.dataset.seal + row.querySelector("[data-signature]").textContent);
+  const found = seals.map(readSeal).map((seal) => `${seal.validator}:${seal.header}:${seal.signature}`);
+  require(shown.join() === found.join(), "this page shows other seals than the bytes hold");
+}
+
+async function checkBlock(bytes, genesis) {
   const header = readHeader(bytes.header);
   const digest = computeDigest("Header", bytes.header);
   require(document.querySelector("[data-digest]").textContent === digest, `the header's bytes hash to ${digest}`);
   requireShown("field", header);
   requireMillionths(header);
-  requireSealed(digest, bytes.sealed);
-  requireSealed(digest, Array.from(document.querySelectorAll("[data-sealed]"), (element) => element.textContent));
-  require(bytes.next_parent === null || bytes.next_parent === digest, "the next block names another parent");
   require(bytes.decisions.length === header.num_decisions, "decisions are missing or too many");
   require(computeRoot(bytes.decisions) === header.decisions_root, "the decisions do not hash to the header's root");
   requireRows(bytes.decisions.map(readDecision));
-  return `the header hashes to ${digest.slice(0, 16)}, which ${bytes.sealed.length} seals name, and ${bytes.decisions.length} decisions to its root`;
+  requireSealsShown(bytes.seals);
+  const sealed = await requireSealed(header, digest, bytes.seals, genesis);
+  require(bytes.next_parent === null || bytes.next_parent === digest, "the next block names another parent");
+  return `the header hashes to ${digest.slice(0, 16)}, which ${sealed}, and ${bytes.decisions.length} decisions to its root`;
 }
 
 function checkVotes(hex, decision) {
@@ -71,18 +80,18 @@ function checkVotes(hex, decision) {
   require(expected === decision.score, "the score is not the median of the votes");
 }
 
-function checkUpdate(bytes) {
+async function checkUpdate(bytes, genesis) {
   const header = readHeader(bytes.header), decision = readDecision(bytes.decision);
   requireShown("decision", decision);
   requireMillionths(decision);
   require(document.querySelector("[data-outcome]").textContent.trim() === describeOutcome(decision), "this page shows another outcome than the bytes hold");
   require(isWeight(document.querySelector("[data-weight]").textContent, decision.weight), "this page shows another weight than the bytes hold");
   require(document.querySelector("[data-height]").textContent === header.height, "the proof is of another block");
-  requireSealed(computeDigest("Header", bytes.header), bytes.sealed);
   require(bytes.size === header.num_decisions, "the proof is of another tree");
   require(isIncluded(bytes.decision, bytes.index, bytes.size, bytes.path, header.decisions_root), "the Merkle proof does not lead to the header's root");
   if (bytes.votes !== null) checkVotes(bytes.votes, decision);
-  return `the decision is number ${bytes.index + 1} of ${bytes.size} under the root in block ${header.height}`;
+  const sealed = await requireSealed(header, computeDigest("Header", bytes.header), bytes.seals, genesis);
+  return `the decision is number ${bytes.index + 1} of ${bytes.size} under the root in block ${header.height}, which ${sealed}`;
 }
 
 function mark(kind, word, sentence) {
@@ -90,19 +99,25 @@ function mark(kind, word, sentence) {
   const strong = document.createElement("strong");
   strong.textContent = word;
   place.className = `checks ${kind}`;
-  place.replaceChildren(strong, ` ${sentence}.`);
+  place.replaceChildren(strong, ` ${sentence}`);
+}
+
+async function get(address) {
+  const answer = await fetch(address);
+  if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
+  return answer;
 }
 
 async function check() {
   const { kind, bytes } = document.getElementById("checks").dataset;
+  mark("", "Checking in your browser", "…");
   try {
-    const answer = await fetch(bytes);
-    if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
-    const found = await answer.json();
-    mark("good", "Verified in your browser:", kind === "block" ? checkBlock(found) : checkUpdate(found));
+    const [found, genesis] = await Promise.all([get(bytes), get("/genesis")]);
+    const data = new Uint8Array(await genesis.arrayBuffer());
+    mark("good", "Verified in your browser:", `${await (kind === "block" ? checkBlock : checkUpdate)(await found.json(), data)}.`);
   } catch (error) {
-    if (error instanceof TypeError) mark("", "Not checked:", "the bytes cannot be fetched; reload the page");
-    else mark("bad", "BROKEN:", error.message);
+    if (error instanceof TypeError) mark("", "Not checked:", "the bytes cannot be fetched; reload the page.");
+    else mark("bad", "BROKEN:", `${error.message}.`);
   }
 }
 
