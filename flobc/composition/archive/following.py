@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from flobc.composition.archive.directory import DirectoryArchive
 from flobc.composition.local.plan import is_system_directory, load_plan
 from flobc.composition.run_directory import load_height
+from flobc.errors import DataError
 from flobc.protocol.chain.block import Block
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ POLL_S = 0.5
 def follow_blocks(root: Path, height: int) -> Iterator[Block]:
     """Yield each block from ``height`` on, body included, and wait for the next one; never ends by itself.
 
-    **Raises** DataError when neither a run nor a system is there, TransientError when no ledger answers.
+    **Raises** DataError when neither a run nor a system is there, or a block is missing; TransientError when no
+    ledger answers.
     """
     return _follow_system(root, height) if is_system_directory(root) else _follow_run(root, height)
 
@@ -37,9 +39,7 @@ def follow_ledgers(addresses: Sequence[str], tls: TlsSettings | None, height: in
     ledger = LedgerClient(addresses, tls)
     try:
         for header in ledger.follow(height):
-            block = ledger.get_block(header.height)
-            if block is not None:
-                yield block
+            yield _require_block(ledger.get_block(header.height), header.height, ",".join(addresses))
     finally:
         ledger.close()
 
@@ -48,8 +48,12 @@ def _follow_run(root: Path, height: int) -> Iterator[Block]:
     archive = DirectoryArchive(root)
     while True:
         while height <= load_height(root):
-            block = archive.block(height)
-            if block is not None:
-                yield block
+            yield _require_block(archive.block(height), height, str(root))
             height += 1
         time.sleep(POLL_S)
+
+
+def _require_block(block: Block | None, height: int, place: str) -> Block:
+    if block is None:
+        raise DataError(f"Block {height} is missing at {place}, which has later ones; run flobc verify {place}.")
+    return block
