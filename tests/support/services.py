@@ -104,7 +104,7 @@ class ServiceWorld:
         self.open_topics()
         self._validator_models = [self._build_models() for _ in self.federation.validators]
         self._validator_payloads = [MemoryPayloads() for _ in self.federation.validators]
-        self._validator_seals = [MemorySeals() for _ in self.federation.validators]
+        self.validator_seals = [MemorySeals() for _ in self.federation.validators]
         self.blocks = MemoryBlocks(build_initial_state(self.genesis).head_digest)
         self.states, self.models = MemoryStates(), MemoryModels()
 
@@ -143,7 +143,7 @@ class ServiceWorld:
                 self.federation.validators[index],
                 LocalScorer(engine, self.shards.validators[index], self.genesis),
                 payloads,
-                self._validator_seals[index],
+                self.validator_seals[index],
                 engine,
                 self.open_topics(),
                 Snapshots(self.directory / f"snapshot-{index}", loop),

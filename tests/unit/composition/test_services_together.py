@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from flobc.adapters.memory import MemoryLog
+from flobc.adapters.memory import MemoryLog, MemorySeals
 from flobc.composition.settings import RunSettings
 from flobc.errors import FlobcError
 from flobc.protocol.chain.block import Block
 from flobc.protocol.consensus.state import build_initial_state
 from flobc.protocol.encoding import encode
-from flobc.protocol.messages import Join, UpdateChunk, compute_update_id, encode_record, sign
+from flobc.protocol.messages import Join, Seal, UpdateChunk, compute_update_id, decode_record, encode_record, sign
 from flobc.runtime.follower import ChainFollower
 from tests.support.dialogue import build_params, identity
 from tests.support.payloads import build_payload
@@ -117,12 +117,23 @@ def test_what_strangers_write_changes_nothing(world: ServiceWorld) -> None:
     assert log.count(encode_record(join)) == 1
 
 
+class FullDisk(MemorySeals):
+    """Seals that cannot be kept."""
+
+    def save(self, seal: Seal) -> None:
+        raise FlobcError("the disk is full")
+
+
 def test_a_failing_store_ends_the_service_that_has_it(world: ServiceWorld) -> None:
+    """ROUND-15: what could not be kept is not published, and three of four go on."""
+    world.validator_seals[3] = FullDisk()
     world.start()
     thread, service = world.validators.pop(3)
-    error = FlobcError("the disk is full")
-    thread.loop.fail(error)
-    wait_until(lambda: thread.error is error, "the validator's end")
+    wait_until(lambda: "the disk is full" in str(thread.error), "the validator's end")
     world.wait_for_height(2)
     require_one_chain(world, 2)
+    sealed = [record for record in map(decode_record, world.read_log()) if isinstance(record, Seal)]
+    key = world.federation.validators[3].public_key
+    assert sealed
+    assert all(seal.validator != key for seal in sealed)
     service.stop()
