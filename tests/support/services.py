@@ -101,9 +101,10 @@ class ServiceWorld:
         self.trainers: dict[int, Service] = {}
         self.others: list[Service] = []
         self.tracer: Tracer = NO_TRACES
+        self.keep_payloads = True
         self.open_topics()
         self._validator_models = [self._build_models() for _ in self.federation.validators]
-        self._validator_payloads = [MemoryPayloads() for _ in self.federation.validators]
+        self.validator_payloads = [MemoryPayloads() for _ in self.federation.validators]
         self.validator_seals = [MemorySeals() for _ in self.federation.validators]
         self.blocks = MemoryBlocks(build_initial_state(self.genesis).head_digest)
         self.states, self.models = MemoryStates(), MemoryModels()
@@ -136,7 +137,7 @@ class ServiceWorld:
 
         def build(loop: Loop) -> Callable[[], None]:
             models = FetchedModels(self._validator_models[index], self.fetch_model, loop.stopping)
-            payloads = self._validator_payloads[index]
+            payloads = self.validator_payloads[index]
             engine = LearningEngine(self.task, self.genesis, models, payloads)
             parts = ServiceParts(
                 self.genesis,
@@ -147,7 +148,7 @@ class ServiceWorld:
                 engine,
                 self.open_topics(),
                 Snapshots(self.directory / f"snapshot-{index}", loop),
-                keep_payloads=True,
+                keep_payloads=self.keep_payloads,
             )
             service = ValidatorService(parts, loop)
             service.start(lambda: made.append(service))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from kafka import KafkaConsumer, TopicPartition  # type: ignore[import-untyped]
 
 from flobc.adapters.kafka.clients import in_our_words, open_client
-from flobc.adapters.kafka.reading import read_any_headers
+from flobc.adapters.kafka.records import read_records_sparingly
 from flobc.adapters.kafka.settings import MAX_RECORD_BYTES, KafkaSettings, to_ms
 from flobc.adapters.kafka.tracing import read_traces
 from flobc.errors import DataError, TransientError
@@ -26,7 +26,7 @@ class RecordReader:
     """Reads all partitions of a topic. For one thread."""
 
     def __init__(self, settings: KafkaSettings, topic: str) -> None:
-        read_any_headers()
+        read_records_sparingly()
         self._settings = settings
         self._topic = topic
         self._consumer = open_client(

@@ -1,4 +1,4 @@
-"""Taking more from a connection at a time than the library does, and whatever a broker has taken."""
+"""Taking more from a connection at a time than the library does."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import numpy as np
 from kafka import errors  # type: ignore[import-untyped]
 from kafka.net.transport import KafkaTCPTransport  # type: ignore[import-untyped]
 from kafka.protocol import parser  # type: ignore[import-untyped]
-from kafka.record.default_records import DefaultRecord, DefaultRecordBatch  # type: ignore[import-untyped]
-from kafka.record.util import decode_varint  # type: ignore[import-untyped]
 
 V = TypeVar("V", bytes, int)
 
@@ -97,38 +95,3 @@ def _require_some(received: V) -> V:
     if not received:
         raise ConnectionError("socket disconnected")
     return received
-
-
-def read_any_headers() -> None:
-    """Let a record whose header's name is no text count as an empty one, and copy a record's value once, not twice.
-
-    Brokers take it and the library would call the whole topic broken, so anybody who may write could stop all readers.
-    """
-    if getattr(DefaultRecordBatch._read_msg, "reads_any_headers", False):
-        return
-    read = DefaultRecordBatch._read_msg
-
-    def read_value_once(batch: Any, *arguments: Any) -> Any:
-        batch._buffer = memoryview(batch._buffer)  # a part of a bytearray would be a copy already
-        try:
-            return read(batch, *arguments)
-        except AttributeError:  # there is no text in a view: this record has headers
-            whole = batch._buffer.obj  # a copy already, made for an earlier record of the batch that has headers too
-            is_copy = isinstance(whole, bytearray) and len(whole) == len(batch._buffer)
-            batch._buffer = whole if is_copy else bytearray(batch._buffer)
-            return read_or_blank(batch, *arguments)
-
-    def read_or_blank(batch: Any, *arguments: Any) -> Any:
-        try:
-            return read(batch, *arguments)
-        except UnicodeDecodeError:
-            length, start = decode_varint(batch._buffer, batch._pos)
-            _, place = decode_varint(batch._buffer, start)  # attributes
-            _, place = decode_varint(batch._buffer, place)  # time
-            delta, _ = decode_varint(batch._buffer, place)
-            batch._pos = start + length
-            offset = batch.base_offset + delta
-            return DefaultRecord(length, offset, batch.first_timestamp, batch.timestamp_type, None, b"", [])
-
-    read_value_once.reads_any_headers = True  # type: ignore[attr-defined]
-    DefaultRecordBatch._read_msg = read_value_once

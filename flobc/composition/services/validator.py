@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from flobc.adapters.filesystem import FileModels, FilePayloads, FileSeals
+from flobc.adapters.filesystem import FileModels, FilePayloads, FileSeals, remove_unfinished
 from flobc.adapters.filesystem.keys import load_key_file
 from flobc.adapters.grpc import BlobServer
 from flobc.composition.retention import Held, Retention
@@ -51,8 +51,9 @@ def run_validator(settings: ValidatorSettings, loop: Loop) -> None:
     identity = load_key_file(settings.key)
     if identity.public_key not in genesis.validators:
         raise UsageError(f"The key in {settings.key} is none of this chain's validators; give the right one.")
-    models, payloads, seals = open_stores(settings, genesis)
+    settings.data.mkdir(parents=True, exist_ok=True)
     lock = lock_directory(settings.data)
+    models, payloads, seals = open_stores(settings, genesis)
     scorer = ScoringProcesses(settings, genesis, loop.metrics)
     loop.on_stop.append(scorer.close)
     server = BlobServer(genesis, payloads, models, build_tls(settings), loop.metrics, loop.tracer)
@@ -88,9 +89,13 @@ def run_validator(settings: ValidatorSettings, loop: Loop) -> None:
 
 
 def open_stores(settings: ValidatorSettings, genesis: Genesis) -> tuple[FileModels, FilePayloads, FileSeals]:
-    """Open the validator's directory and put the chain's first model there. **Raises** UsageError."""
+    """Open the validator's directory, which must be locked, and put the chain's first model there.
+
+    What a killed process had not finished there is removed. **Raises** UsageError.
+    """
     for name in ("payloads", "models", "seals"):
-        (settings.data / name).mkdir(parents=True, exist_ok=True)
+        (settings.data / name).mkdir(exist_ok=True)
+        remove_unfinished(settings.data / name)
     models = FileModels(settings.data / "models")
     if settings.initial_model is not None and models.get(genesis.initial_model) is None:
         first = FileModels(settings.initial_model).get(genesis.initial_model)
@@ -126,7 +131,7 @@ class ValidatorService:
 
     def __init__(self, parts: ServiceParts, loop: Loop) -> None:
         self._loop = loop
-        self._payloads = parts.payloads
+        self._payloads, self._keeps_payloads = parts.payloads, parts.keep_payloads
         self._snapshots = parts.snapshots
         state = build_initial_state(parts.genesis)
         self._from = parts.snapshots.load(state.chain) or Snapshot(state, 0, {})
@@ -212,9 +217,17 @@ class ValidatorService:
         self._node.on_refused(record)
 
     def _list_sound(self) -> list[UpdateHeader]:
-        """Return the headers of the payloads that are held from before; a power cut may have damaged the newest."""
+        """Return the headers of the payloads that are held from before and may still be voted on or entered.
+
+        Damaged ones are dropped, for a power cut may have hit the newest; so are settled ones, unless they are to be
+        kept: nobody else remembers them.
+        """
         sound = []
-        for header in filter(self._wants, self._payloads.list_headers()):
+        for header in self._payloads.list_headers():
+            if not self._wants(header):
+                if not self._keeps_payloads:
+                    self._payloads.drop([compute_update_id(header)])
+                continue
             payload = get_sound(self._payloads.get, compute_update_id(header))
             if payload is not None and is_genuine(payload):
                 sound.append(header)

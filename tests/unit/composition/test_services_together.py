@@ -137,3 +137,20 @@ def test_a_failing_store_ends_the_service_that_has_it(world: ServiceWorld) -> No
     assert sealed
     assert all(seal.validator != key for seal in sealed)
     service.stop()
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_validator_that_comes_back_drops_what_was_settled_before(world: ServiceWorld, keeps: bool) -> None:
+    """ROUND-3: an update on too old a base is never voted on; unless all are kept, each restart would leave some."""
+    world.keep_payloads = keeps
+    settled = build_payload(trainer=9)
+    update = compute_update_id(settled.header)
+    world.start()
+    world.wait_for_height(2)
+    world.stop_validator(3)
+    world.validator_payloads[3].put(update, settled)
+    world.start_validator(3)
+    height = world.blocks.height
+    world.wait_for_height(height + 2)
+    wait_until(lambda: world.validators[3][1]._is_looked_over, "its look at what it held")
+    assert (world.validator_payloads[3].get(update) is not None) == keeps
