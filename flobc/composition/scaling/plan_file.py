@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,12 @@ def load_load_plan(path: Path) -> LoadPlan:
     if text is None:
         raise DataError(f"There is no plan {path}; docs/load.md shows one.")
     try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise DataError(
+                f"The plan {path} repeats parts by aliases (*name); write them out."
+            )
         data = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         words = " ".join(str(error).split())
         raise DataError(f"The plan {path} is no YAML ({words}); mend it there.") from error
     try:
@@ -111,10 +116,10 @@ def _read_drain(data: Any) -> Drain:
 def _read_system(data: Any) -> tuple[tuple[str, str], ...]:
     """Options of ``flobc up`` as names and texts; which there are is known where they are read."""
     if not isinstance(data, dict):
-        raise UsageError(f"system must be options of flobc up, such as task: digits, not {data!r}.")
+        raise UsageError(f"system must be options of flobc up, such as task: digits, not {reprlib.repr(data)}.")
     for name, value in data.items():
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            raise UsageError(f"system.{name} must be a text or a number, not {value!r}.")
+            raise UsageError(f"system.{name} must be a text or a number, not {reprlib.repr(value)}.")
         if name in _STEP:
             raise UsageError(f"system.{name} is what the steps say; leave it out.")
     return tuple((str(name), str(value)) for name, value in data.items())
@@ -123,7 +128,7 @@ def _read_system(data: Any) -> tuple[tuple[str, str], ...]:
 def _read_map(key: str, data: Any, known: Iterable[str]) -> dict[str, Any]:
     names = tuple(known)
     if not isinstance(data, dict):
-        raise UsageError(f"{key} must have the keys {', '.join(names)}, but is {data!r}.")
+        raise UsageError(f"{key} must have the keys {', '.join(names)}, but is {reprlib.repr(data)}.")
     for name in data:
         if name not in names:
             place = "" if key == "the plan" else f"{key}."
@@ -133,29 +138,29 @@ def _read_map(key: str, data: Any, known: Iterable[str]) -> dict[str, Any]:
 
 def _read_list(key: str, data: Any) -> list[tuple[int, Any]]:
     if not isinstance(data, list) or not data:
-        raise UsageError(f"{key} must be a list with one item at least, not {data!r}.")
+        raise UsageError(f"{key} must be a list with one item at least, not {reprlib.repr(data)}.")
     return list(enumerate(data))
 
 
 def _read_text(key: str, data: Any) -> str:
     if not isinstance(data, str) or not data.strip():
-        raise UsageError(f"{key} must be a text, not {data!r}.")
+        raise UsageError(f"{key} must be a text, not {reprlib.repr(data)}.")
     return data
 
 
 def _read_whole(key: str, data: Any, least: int) -> int:
     if isinstance(data, bool) or not isinstance(data, int) or not least <= data <= _MOST:
-        raise UsageError(f"{key} must be a whole number from {least} to {_MOST}, not {data!r}.")
+        raise UsageError(f"{key} must be a whole number from {least} to {_MOST}, not {reprlib.repr(data)}.")
     return data
 
 
 def _read_seconds(key: str, data: Any) -> float:
     if isinstance(data, bool) or not isinstance(data, (int, float)) or not 0 < data <= _MOST:
-        raise UsageError(f"{key} must be a number of seconds above 0, not {data!r}.")
+        raise UsageError(f"{key} must be a number of seconds above 0, not {reprlib.repr(data)}.")
     return float(data)
 
 
 def _read_share(key: str, data: Any) -> float:
     if isinstance(data, bool) or not isinstance(data, (int, float)) or not 0 < data <= 1:
-        raise UsageError(f"{key} must be a share above 0 and up to 1, not {data!r}.")
+        raise UsageError(f"{key} must be a share above 0 and up to 1, not {reprlib.repr(data)}.")
     return float(data)

@@ -109,3 +109,21 @@ def test_invalid_files_are_named(tmp_path: Path) -> None:
 def test_a_ratio_of_one_to_nobody_is_none() -> None:
     with pytest.raises(UsageError, match="0:1"):
         parse_ratio("0:1", 10)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: &a [1, 1]\nname: [*a, *a]\n", "aliases"),
+        (f"nodes: {'9' * 5_000}\nratios: ['7:3']\n", "no YAML"),
+        ("name: 2001-99-99\n", "no YAML"),
+        (f"name: [{'1, ' * 100_000}1]\n", "name must be a text, not [1, 1,"),
+    ],
+    ids=["aliases", "digits", "a date", "a long list"],
+)
+def test_a_mistake_of_any_size_is_one_short_sentence(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text(text)
+    with pytest.raises((DataError, UsageError)) as caught:
+        load_load_plan(tmp_path / "plan.yaml")
+    assert words in str(caught.value)
+    assert len(str(caught.value)) < 500
