@@ -25,7 +25,7 @@ from flobc.runtime.engine import LearningEngine, ModelView
 from flobc.runtime.ledger_node import LedgerNode
 from flobc.runtime.live_follower import Appender
 from flobc.runtime.scorer import Scorer
-from flobc.simulation.accomplices import choose_accomplices
+from flobc.simulation.accomplices import Surroundings, choose_accomplices
 from flobc.simulation.census import Census
 from flobc.simulation.churn import Churn, list_cuts, list_joiners
 from flobc.simulation.clocks import WorldClock
@@ -70,7 +70,13 @@ class SimulatedWorld:
         self.network = Network(scenario.network, settings.seed, list_cuts(scenario, settings))
         self.speeds = Speeds(scenario.speeds, settings.trainers, settings.seed)
         self.attacks = build_attacks(settings)
-        self._accomplices = choose_accomplices(scenario.attacks.validators, settings, federation, self.attacks)
+        self._accomplices = choose_accomplices(
+            scenario.attacks.validators,
+            settings,
+            federation,
+            self.attacks,
+            Surroundings(self.clock, lambda: self.log.state),
+        )
         if stores.models.get(federation.genesis.initial_model) is None:
             stores.models.put(federation.genesis.initial_model, federation.initial_model)
         self._engine = LearningEngine(federation.task, federation.genesis, stores.models, stores.payloads)
