@@ -14,9 +14,9 @@ from flobc.simulation.members import Members
 from flobc.simulation.scenario import EventScenario, PartitionScenario, RateScenario, Scenario
 
 _READ_BY = (
-    ("majority_ratio", "sync", ("bap",)),
-    ("max_staleness", "sync", ("ssp", "bap")),
-    ("quota", "sync", ("ssp", "bap")),
+    ("majority_ratio", "sync", ("bap", "adaptive")),
+    ("max_staleness", "sync", ("ssp", "bap", "adaptive")),
+    ("quota", "sync", ("ssp", "bap", "adaptive")),
     ("byzantine_share", "aggregator", ("krum", "multi_krum")),
     ("trim_share", "aggregator", ("trimmed_mean",)),
 )

@@ -1,8 +1,8 @@
 """Repeat what the paper claims of learning: runs over several seeds, means with their confidence.
 
 ``decentralised`` compares a federation with one central trainer, ``noise`` the public demo's noisy
-trainers with honest ones, ``attacks`` each attack with nobody attacking. Finished runs go into --out, one line each; with --resume an interrupted
-study goes on where it stopped.
+trainers with honest ones, ``attacks`` each attack with nobody attacking. Finished runs go into --out,
+one line each; with --resume an interrupted study goes on where it stopped.
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ def measure_cell(cell: AttackCell, data: Path | None) -> Record:
 
 
 def _measure_backdoor(cell: AttackCell, run: EmbeddedRun, stores: Stores, shards: Shards) -> float | None:
-    """How many marked examples of other classes the last model takes for the target; an honest one's too, to compare."""
+    """How many marked examples of other classes the last model takes for the target; an honest model's too."""
     attack: Attack = Backdoor() if cell.attack in (ALL, FEWER) else parse_attack(cell.attack).attack
     model = stores.models.get(run.state.head.header.model)
     if not isinstance(attack, Backdoor) or model is None:
