@@ -202,9 +202,14 @@ class SimulatedWorld:
                 ways=Ways(self._publish, self._ask_to_join, self._prepare),
                 attacks=self.attacks,
                 know=omniscience.know,
-                late=late if self._scenario.run.admission == "open" else frozenset(),
+                late=late if self._scenario.run.admission != "allowlist" else frozenset(),
+                invited=self._count_invited(len(late)),
             )
         )
+
+    def _count_invited(self, joiners: int) -> int | None:
+        run = self._scenario.run
+        return None if run.admission != "invite" else run.invited or joiners
 
     def _build_validator(self, index: int) -> VirtualValidator:
         clocks, seed = self._scenario.clocks, self._settings.seed
