@@ -1,7 +1,7 @@
 """Which updates pull together: those along whose own direction the others move too (AGG-30).
 
-Honest updates differ from their mean each in its own way, and in thousands of coordinates such differences are nearly at
-right angles. Attackers must differ in one common way, or their sum comes to nothing. All is found from inner products.
+Honest updates differ from their mean each in its own way, and in thousands of coordinates such differences are nearly
+at right angles. Attackers must differ in one common way, or their sum comes to nothing. Inner products show it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ LIMIT = Fraction(1, 5)
 def find_incoherent(products: Gram, weights: Sequence[int], keys: Sequence[bytes]) -> list[int]:
     """Return the rows that are left, ascending, when those above ``LIMIT`` have been dropped.
 
-    The most coherent and those ``NEAR`` it first, of equal ones the least key, and never so many that half of the weight
-    is gone. What is left is looked at again. **Source**: the filter of Diakonikolas and others, ICML 2017 (arXiv 1703.00893), and
-    DnC, Shejwalkar and Houmansadr, NDSS 2021, with each update's own direction in place of the principal one.
+    The most coherent and those ``NEAR`` it first, of equal ones the least key, and never so many that half of the
+    weight is gone. What is left is looked at again. **Source**: the filter of Diakonikolas and others, ICML 2017
+    (arXiv 1703.00893), and DnC, Shejwalkar and Houmansadr, NDSS 2021, with each update's own direction in place of
+    the principal one.
     """
     kept, mass = list(range(len(weights))), sum(weights)
     while len(kept) >= MINIMUM_KEPT:

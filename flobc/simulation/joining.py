@@ -1,4 +1,4 @@
-"""How trainers that are no members of the genesis ask to be admitted: by themselves, or by the operator's invitation."""
+"""How trainers that are no members of the genesis ask to be admitted: alone, or by the operator's invitation."""
 
 from __future__ import annotations
 

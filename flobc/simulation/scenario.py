@@ -52,7 +52,7 @@ class RunScenario:
     participation: int = key(_above_zero(), 1_000_000)
     """Share of the trainers that is awake in each round, drawn anew from the seed."""
     admission: str = key(choice("allowlist", "open", "invite"), "allowlist")
-    """But for ``allowlist`` trainers that an event lets ``join`` are no members of the genesis; they ask for admission."""
+    """But for ``allowlist`` trainers that an event lets ``join`` are no members of the genesis; they ask for it."""
     invited: int | None = key(whole(1, 1_000_000), None)
     """How many joins the operator's one invitation is for; all joiners hold it."""
     max_trainers: int | None = key(whole(1, 1_000_000), None)
