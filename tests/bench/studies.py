@@ -1,8 +1,8 @@
 """Repeat what the paper claims of learning: runs over several seeds, means with their confidence.
 
 ``decentralised`` compares a federation with one central trainer, ``noise`` the public demo's noisy
-trainers with honest ones, ``attacks`` each attack with nobody attacking. Finished runs go into --out,
-one line each; with --resume an interrupted study goes on where it stopped.
+trainers with honest ones, ``attacks`` each attack with nobody attacking, ``sync`` the schemes' times to an
+accuracy. Finished runs go into --out, one line each; with --resume an interrupted study goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from flobc.cli.places import get_data_directory
 from flobc.errors import FlobcError
-from tests.bench import study_attacks, study_decentralised, study_noise
+from tests.bench import study_attacks, study_decentralised, study_noise, study_sync
 from tests.bench.machine import format_machine, get_machine
 from tests.bench.study_cells import CellFile
 
@@ -55,7 +55,13 @@ def run_attacks(options: argparse.Namespace, file: CellFile) -> str:
     return f"{rounds} rounds, {options.seeds} seeds\n{table}"
 
 
-STUDIES = {"attacks": run_attacks, "decentralised": run_decentralised, "noise": run_noise}
+def run_sync(options: argparse.Namespace, file: CellFile) -> str:
+    rounds = options.rounds or study_sync.ROUNDS
+    cells = study_sync.list_cells(rounds, list_seeds(options))
+    return f"{rounds} rounds, {options.seeds} seeds\n{study_sync.report(cells, study_sync.measure(cells, file))}"
+
+
+STUDIES = {"attacks": run_attacks, "decentralised": run_decentralised, "noise": run_noise, "sync": run_sync}
 
 
 def list_seeds(options: argparse.Namespace) -> tuple[int, ...]:
@@ -75,7 +81,7 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("study", choices=sorted(STUDIES))
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"how many runs of each kind ({SEEDS})")
-    parser.add_argument("--rounds", type=int, help="rounds of a run (attacks 25, decentralised 30, noise 15)")
+    parser.add_argument("--rounds", type=int, help="rounds of a run (attacks 25, decentralised 30, noise 15, sync 60)")
     parser.add_argument("--epochs", type=int, help="local epochs per round (decentralised 3, noise the preset's)")
     parser.add_argument("--task", help="what to learn (mnist; attacks digits)")
     parser.add_argument("--attacks", nargs="+", metavar="NAME:key=value", help="only these attacks (all)")
