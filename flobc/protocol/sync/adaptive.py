@@ -1,9 +1,8 @@
 """How many trainers an ``adaptive`` round waits for: as many as made the last one worth its time.
 
-An update that was ``late`` by some heights took its elapsed time and that many rounds. Where rounds last as long as the
-k-th trainer takes, those that are quicker arrive in each, and the others after several, discounted for it. What
-such a round is worth is the sum of these discounts, each for as many rounds as its trainer needs. The round waits for
-the number of trainers at which this worth per unit of time is greatest.
+Where rounds last as long as the k-th arrival of the last one took, those that are quicker arrive in each, and the
+others after several, discounted for it. What such a round is worth is the sum of these discounts, each for as many
+rounds as its trainer needs. The round waits for the number at which this worth per unit of time is greatest.
 
 **Source**: SYNC-15, SYNC-16; docs/adr/0014.
 """
@@ -43,18 +42,15 @@ def choose_target(arrivals: Sequence[Arrival], least: int, active: int, max_stal
 
 
 def compute_times(arrivals: Sequence[Arrival]) -> tuple[int, ...]:
-    """Return how long each took from its base on, ascending, in ms and at least 1.
+    """Return how long after the round's opening each came, ascending, in ms and at least 1.
 
-    The last round lasted until its last update from its own base came. An update that came after a
-    round's close and before its certificate has the older round's clock: then one round less has passed.
+    The round lasted until its last update from its own base. A late update with a longer time was voted on by the clock
+    of the round before: it was there when this one opened.
     """
-    on_time = [item.elapsed_ms for item in arrivals if not item.staleness]
-    length_ms = max(on_time, default=max((item.elapsed_ms for item in arrivals), default=0))
-    times = []
-    for item in arrivals:
-        passed = item.staleness - (1 if item.staleness and item.elapsed_ms > length_ms else 0)
-        times.append(max(1, item.elapsed_ms + passed * length_ms))
-    return tuple(sorted(times))
+    times_ms = [item.elapsed_ms for item in arrivals]
+    length_ms = max((item.elapsed_ms for item in arrivals if not item.staleness), default=max(times_ms, default=0))
+    was_there = [bool(item.staleness) and item.elapsed_ms > length_ms for item in arrivals]
+    return tuple(sorted(1 if before else max(1, ms) for ms, before in zip(times_ms, was_there, strict=True)))
 
 
 def compute_worth(times_ms: Sequence[int], round_ms: int, max_staleness: int) -> int:
