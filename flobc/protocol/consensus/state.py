@@ -205,9 +205,9 @@ def find_arrivals(body: Body) -> tuple[Arrival, ...]:
     """Return when each trainer's first update in a block came, by the lower median of its votes (SYNC-15)."""
     first: dict[bytes, Arrival] = {}
     for decision, counted in zip(body.decisions, body.votes, strict=True):
-        found = Arrival(compute_lower_median([vote.elapsed_ms for vote in counted.votes]), decision.staleness)
+        found = Arrival(compute_lower_median([vote.elapsed_ms for vote in counted.votes]))
         known = first.setdefault(decision.trainer, found)
-        first[decision.trainer] = min(known, found, key=lambda arrival: (arrival.staleness, arrival.elapsed_ms))
+        first[decision.trainer] = min(known, found, key=lambda arrival: arrival.elapsed_ms)
     return tuple(first[trainer] for trainer in sorted(first))
 
 

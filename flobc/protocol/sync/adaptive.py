@@ -17,10 +17,9 @@ _ONE = 1 << 16
 
 @dataclass(frozen=True)
 class Arrival:
-    """When a trainer's update came in the last round: median elapsed time by its votes, and its staleness."""
+    """When a trainer's update came in the last round: median elapsed time by its votes."""
 
     elapsed_ms: int
-    staleness: int
 
 
 def choose_target(arrivals: Sequence[Arrival], least: int, active: int, max_staleness: int) -> int:
@@ -30,7 +29,7 @@ def choose_target(arrivals: Sequence[Arrival], least: int, active: int, max_stal
     """
     if not arrivals:
         return active
-    times_ms = compute_times(arrivals)
+    times_ms = sorted(max(1, item.elapsed_ms) for item in arrivals)
     best, best_worth, best_ms = least, 0, 1
     for waited_for in range(least, min(len(times_ms), active) + 1):
         round_ms = times_ms[waited_for - 1]
@@ -39,18 +38,6 @@ def choose_target(arrivals: Sequence[Arrival], least: int, active: int, max_stal
         if worth * best_ms >= best_worth * round_ms:
             best, best_worth, best_ms = waited_for, worth, round_ms
     return best
-
-
-def compute_times(arrivals: Sequence[Arrival]) -> tuple[int, ...]:
-    """Return how long after the round's opening each came, ascending, in ms and at least 1.
-
-    The round lasted until its last update from its own base. A late update with a longer time was voted on by the clock
-    of the round before: it was there when this one opened.
-    """
-    times_ms = [item.elapsed_ms for item in arrivals]
-    length_ms = max((item.elapsed_ms for item in arrivals if not item.staleness), default=max(times_ms, default=0))
-    was_there = [bool(item.staleness) and item.elapsed_ms > length_ms for item in arrivals]
-    return tuple(sorted(1 if before else max(1, ms) for ms, before in zip(times_ms, was_there, strict=True)))
 
 
 def compute_worth(times_ms: Sequence[int], round_ms: int, max_staleness: int) -> int:

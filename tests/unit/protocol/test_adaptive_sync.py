@@ -8,7 +8,7 @@ import pytest
 
 from flobc.protocol.chain.block import EMPTY_BODY, Closing
 from flobc.protocol.consensus.state import find_arrivals
-from flobc.protocol.sync.adaptive import Arrival, choose_target, compute_times, compute_worth
+from flobc.protocol.sync.adaptive import Arrival, choose_target, compute_worth
 from flobc.protocol.sync.params import SyncParams
 from flobc.protocol.sync.policies import Close, Open, RoundView, Timer, advance_step, decide
 from tests.support.dialogue import Chain, build_params
@@ -18,9 +18,9 @@ ADAPTIVE = SyncParams(scheme="adaptive", period_ms=60_000, majority_ratio_ppm=50
 FULL = 65_536
 
 
-def arrive(*times_ms, late=()):
-    """Arrivals of a round: on time after so many ms, or ``late`` as (ms, staleness)."""
-    return tuple([Arrival(ms, 0) for ms in times_ms] + [Arrival(*one) for one in late])
+def arrive(*times_ms):
+    """Arrivals of a round after so many ms, late updates among them."""
+    return tuple(Arrival(ms) for ms in times_ms)
 
 
 ALIKE = arrive(900, 920, 950, 960, 1000, 1010, 1020, 1030, 1050, 1100)
@@ -33,29 +33,16 @@ ALIKE = arrive(900, 920, 950, 960, 1000, 1010, 1020, 1030, 1050, 1100)
         (ALIKE, 10),
         (arrive(*[1000] * 9, 4000), 9),
         (arrive(*[1000] * 5, *[4000] * 5), 5),
-        (arrive(*[1000] * 9, late=[(1400, 3)]), 10),
-        (arrive(*[1000] * 9, late=[(50, 1)]), 10),
+        (arrive(*[0] * 10), 10),
+        (arrive(50, *[1000] * 9), 10),
         (arrive(1000, 1000), 5),
         (arrive(1, *[4000] * 9), 10),
     ],
-    ids=["nothing known", "alike", "one slow", "half slow", "slow one left out", "just late", "too few", "one at once"],
+    ids=["nothing known", "alike", "one slow", "half slow", "all at once", "just late", "too few", "one at once"],
 )
 def test_the_target_is_where_most_work_comes_in_a_time(arrivals, wanted):
     """SYNC-16."""
     assert choose_target(arrivals, 5, 10, 4) == wanted
-
-
-def test_what_was_there_when_the_round_opened_came_at_once():
-    """SYNC-15: the fourth one's votes have the clock of the round before, whose close it had missed by 200 ms."""
-    assert compute_times(arrive(800, 1000, late=[(100, 1), (1200, 1), (300, 3)])) == (1, 100, 300, 800, 1000)
-
-
-def test_a_round_of_late_updates_alone_lasts_until_the_last():
-    assert compute_times(arrive(late=[(500, 1), (300, 1)])) == (300, 500)
-
-
-def test_at_once_is_a_millisecond():
-    assert compute_times(arrive(0, 0)) == (1, 1)
 
 
 def test_what_comes_late_is_worth_less_and_what_comes_too_late_nothing():
