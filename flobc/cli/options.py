@@ -30,6 +30,7 @@ RULES = (
     "geometric_median",
     "centered_clipping",
     "norm_clip",
+    "coherence_filter",
 )
 CODECS = ("float32", "int16", "int8")
 
@@ -84,7 +85,7 @@ CHAIN = (
         "--majority-ratio",
         "params.sync.majority_ratio_ppm",
         kinds.scaled(PPM, "0.000001", "1"),
-        "share of the active trainers that closes a bap round",
+        "share of the active trainers that closes a bap round, and the least that closes an adaptive one",
     ),
     Option(
         "--period",

@@ -16,8 +16,12 @@ from flobc.protocol.trust.weights import WeightParams
 
 
 def build_default() -> RunSettings:
-    """Six trainers, four validators (one may fail), bulk synchronous, ``flobc_plus`` trust."""
-    return RunSettings(params=ChainParams(sync=SyncParams(scheme="bsp")))
+    """Six trainers, four validators (one may fail), bulk synchronous, ``flobc_plus`` trust.
+
+    Of updates that pull together none enters the model (docs/adr/0015).
+    """
+    aggregation = AggregationParams(rule="coherence_filter")
+    return RunSettings(params=ChainParams(sync=SyncParams(scheme="bsp"), aggregation=aggregation))
 
 
 def build_paper() -> RunSettings:

@@ -1,4 +1,4 @@
-"""Aggregation rules: from a model and weighted updates to the next model (AGG-20 to AGG-29)."""
+"""Aggregation rules: from a model and weighted updates to the next model (AGG-20 to AGG-30)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import partial
 from flobc.errors import LocalProtocolError
 from flobc.numerics.aggregate import mean_of_rows
 from flobc.numerics.centers import Gram, clip_to_center, find_geometric_median
+from flobc.numerics.coherence import MINIMUM_KEPT, find_incoherent
 from flobc.numerics.distances import inner_products, squared_distances
 from flobc.numerics.fixed_point import Grid, norm
 from flobc.numerics.kernels import Int32s
@@ -58,7 +59,7 @@ class RuleResult:
 def minimum_updates(rule: RuleSpec) -> int:
     """The fewest updates of positive weight that ``rule`` works with (AGG-26)."""
     match rule.name:
-        case "weighted_mean":
+        case "weighted_mean" | "coherence_filter":
             return 0
         case "norm_clip":
             return 1
@@ -171,17 +172,30 @@ def _apply_trimmed_mean(closed: _Round) -> RuleResult:
 
 
 def _apply_krum(closed: _Round) -> RuleResult:
-    rule, weights = closed.rule, [0] * len(closed.weights)
     wanted = 1
-    if rule.name == "multi_krum":
-        wanted = rule.selected or len(closed.rows.positions) - rule.byzantine
-    selected = _order_by_krum(closed)[:wanted]
+    if closed.rule.name == "multi_krum":
+        wanted = closed.rule.selected or len(closed.rows.positions) - closed.rule.byzantine
+    return _average_selected(closed, _order_by_krum(closed)[:wanted])
+
+
+def _apply_coherence(closed: _Round) -> RuleResult:
+    positions = closed.rows.positions
+    if len(positions) < MINIMUM_KEPT:
+        return _apply_mean(closed)
+    keys = [closed.keys[at] if closed.keys else b"" for at in positions]
+    products = inner_products(closed.rows, closed.grid.size)
+    kept = find_incoherent(products, [closed.weights[at] for at in positions], keys)
+    return _average_selected(closed, [positions[row] for row in kept])
+
+
+def _average_selected(closed: _Round, selected: Sequence[int]) -> RuleResult:
+    weights = [0] * len(closed.weights)
     # The selected share the mass of all, else choosing few of many would shrink the step.
     selected_mass = sum(closed.weights[at] for at in selected)
     for at in selected:
         weights[at] = closed.weights[at] * closed.rows.mass // selected_mass
     rows = tabulate(closed.updates, weights, closed.discounts, closed.grid.size)
-    return RuleResult(mean_of_rows(closed.model, rows, closed.grid), rule.name, tuple(sorted(selected)))
+    return RuleResult(mean_of_rows(closed.model, rows, closed.grid), closed.rule.name, tuple(sorted(selected)))
 
 
 def _order_by_krum(closed: _Round) -> list[int]:
@@ -219,5 +233,6 @@ _RULES: dict[str, Callable[[_Round], RuleResult]] = {
     "geometric_median": partial(_apply_center, find_geometric_median),
     "centered_clipping": partial(_apply_center, clip_to_center),
     "norm_clip": _apply_norm_clip,
+    "coherence_filter": _apply_coherence,
 }
 RULE_NAMES = tuple(_RULES)

@@ -30,6 +30,7 @@ RULES = (
     "geometric_median",
     "centered_clipping",
     "norm_clip",
+    "coherence_filter",
 )
 MAX_FRACTION_BITS = 30
 MAX_PROBE_SHIFT = 30

@@ -83,6 +83,7 @@ class TrainerNode:
         self._diverged_base = -1
         self._local: tuple[int, Vector] | None = None
         self._residuals: tuple[Vector | None, Vector | None] = (None, None)
+        self._held: list[Payload] = []
 
     @property
     def _state(self) -> ChainState:
@@ -105,6 +106,7 @@ class TrainerNode:
         if state is self._asked[0] and self._role is self._asked[1] and self._current is self._asked[2]:
             return False
         self._asked = (state, self._role, self._current)
+        self._publish_held()
         grounds = (*rules.get_grounds(self._role, state), self._current)
         if grounds == self._grounds:
             return False
@@ -216,4 +218,14 @@ class TrainerNode:
         self._local = (duty.base_height, result.vector) if goes_on else None
         self._residuals = (self._residuals[0], result.residual)
         self._role = rules.on_published(self._role, result.payload.header)
-        self._parts.publish(result.payload)
+        self._held.append(result.payload)
+        self._publish_held()
+
+    def _publish_held(self) -> None:
+        """Publish what waits: at once, but for an attack that lets its updates grow as old as they may."""
+        attack, state = self._parts.attack, self._state
+        waits = attack is not None and attack.holds_back
+        for payload in [*self._held]:
+            if not (waits and is_base_allowed(state.params.sync, payload.header.base_height, state.height + 1)):
+                self._held.remove(payload)
+                self._parts.publish(payload)

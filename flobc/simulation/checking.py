@@ -14,9 +14,12 @@ from flobc.simulation.members import Members
 from flobc.simulation.scenario import EventScenario, PartitionScenario, RateScenario, Scenario
 
 _READ_BY = (
-    ("majority_ratio", "sync", ("bap",)),
-    ("max_staleness", "sync", ("ssp", "bap")),
-    ("quota", "sync", ("ssp", "bap")),
+    ("majority_ratio", "sync", ("bap", "adaptive")),
+    ("max_staleness", "sync", ("ssp", "bap", "adaptive")),
+    ("quota", "sync", ("ssp", "bap", "adaptive")),
+    ("max_trainers", "admission", ("open", "invite")),
+    ("max_joins", "admission", ("open", "invite")),
+    ("invited", "admission", ("invite",)),
     ("byzantine_share", "aggregator", ("krum", "multi_krum")),
     ("trim_share", "aggregator", ("trimmed_mean",)),
 )
@@ -35,7 +38,11 @@ def check_scenario(scenario: Scenario, settings: RunSettings, source: Source) ->
 
 
 def _check_run(scenario: Scenario, settings: RunSettings, source: Source) -> None:
-    found = {"sync": settings.params.sync.scheme, "aggregator": settings.params.aggregation.rule}
+    found = {
+        "sync": settings.params.sync.scheme,
+        "aggregator": settings.params.aggregation.rule,
+        "admission": scenario.run.admission,
+    }
     for name, by, values in _READ_BY:
         if getattr(scenario.run, name) is not None and found[by] not in values:
             raise source.build_error(
@@ -48,8 +55,14 @@ def _check_run(scenario: Scenario, settings: RunSettings, source: Source) -> Non
     if training.momentum is not None and training.optimizer == "adam":
         raise source.build_error("training.momentum", "means nothing to adam; leave it out, or take sgd.")
     joiners = [event for event in scenario.churn.events if event.what == "join"]
-    if scenario.run.admission == "open" and not joiners:
-        raise source.build_error("run.admission", "is open, but no event of churn.events lets anybody join; add one.")
+    admission = scenario.run.admission
+    if admission != "allowlist" and not joiners:
+        raise source.build_error(
+            "run.admission", f"is {admission}, but no event of churn.events lets anybody join; add one."
+        )
+    members = settings.trainers - len(list_joining(scenario, settings))
+    if admission != "allowlist" and settings.params.admission.max_trainers < members:
+        raise source.build_error("run.max_trainers", f"is less than the {members} trainers of the genesis; raise it.")
 
 
 def _check_attacks(scenario: Scenario, settings: RunSettings, source: Source) -> None:
@@ -128,6 +141,16 @@ def _check_events(scenario: Scenario, settings: RunSettings, source: Source) -> 
                     f"{path}.what", f"cannot be {event.what} for {node[0]} {node[1]}, which {is_now} at that time."
                 )
             runs[node] = (event.what in ("join", "return"), event.at)
+
+
+def list_joining(scenario: Scenario, settings: RunSettings) -> set[int]:
+    """Return the trainers that some event lets join."""
+    return {
+        number
+        for index, event in enumerate(scenario.churn.events)
+        if event.what == "join"
+        for number in event.trainers.choose(settings.trainers, settings.seed, "event", index, "trainers")
+    }
 
 
 def list_nodes(event: EventScenario, index: int, settings: RunSettings) -> list[tuple[str, int]]:

@@ -12,6 +12,7 @@ from flobc.composition.settings import RunSettings, validate_settings
 from flobc.protocol.params import validate_chain_params
 from flobc.simulation.checking import check_scenario
 from flobc.simulation.document import Source, load_text, parse_document
+from flobc.simulation.joining import derive_operator
 from flobc.simulation.reading import read_record
 from flobc.simulation.scenario import Scenario, get_given
 
@@ -37,6 +38,8 @@ TARGETS = {
     "accept_tolerance": "params.scoring.accept_tolerance",
     "min_mass": "params.weights.min_mass_ppm",
     "admission": "params.admission.mode",
+    "max_trainers": "params.admission.max_trainers",
+    "max_joins": "params.admission.max_joins_per_block",
 }
 """Which setting of a run each key of ``run`` changes."""
 
@@ -96,8 +99,11 @@ def build_settings(scenario: Scenario) -> RunSettings:
         data_directory=scenario.data.directory,
         attacks=scenario.attacks.trainers,
     )
-    most = max(settings.trainers, settings.params.admission.max_trainers)
-    settings = _set(settings, "params.admission.max_trainers", most)
+    if scenario.run.max_trainers is None:
+        most = max(settings.trainers, settings.params.admission.max_trainers)
+        settings = _set(settings, "params.admission.max_trainers", most)
+    if scenario.run.admission == "invite":
+        settings = _set(settings, "params.admission.operator", derive_operator(settings.seed).public_key)
     validate_settings(settings)
     validate_chain_params(settings.params)
     return settings

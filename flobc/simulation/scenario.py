@@ -51,8 +51,13 @@ class RunScenario:
     seed: int | None = key(whole(0, 2**63 - 1), None)
     participation: int = key(_above_zero(), 1_000_000)
     """Share of the trainers that is awake in each round, drawn anew from the seed."""
-    admission: str = key(choice("allowlist", "open"), "allowlist")
-    """Under ``open`` trainers that an event lets ``join`` are no members of the genesis; they ask to be admitted."""
+    admission: str = key(choice("allowlist", "open", "invite"), "allowlist")
+    """But for ``allowlist`` trainers that an event lets ``join`` are no members of the genesis; they ask for it."""
+    invited: int | None = key(whole(1, 1_000_000), None)
+    """How many joins the operator's one invitation is for; all joiners hold it."""
+    max_trainers: int | None = key(whole(1, 1_000_000), None)
+    max_joins: int | None = key(whole(0, 1_000_000), None)
+    """Most joins of a block."""
     time_limit: int = key(duration(1), 24 * 3_600_000)
     """Virtual time after which the simulation gives up."""
     sync: str | None = key(choice(*SCHEMES), None)

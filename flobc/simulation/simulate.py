@@ -92,7 +92,7 @@ def build_federation(world: World, task: Task) -> Federation:
 
 def list_late(scenario: Scenario, settings: RunSettings) -> frozenset[int]:
     """Return the numbers of the trainers that must ask to be admitted."""
-    if scenario.run.admission != "open":
+    if scenario.run.admission == "allowlist":
         return frozenset()
     return frozenset(node.index for node in list_joiners(scenario, settings) if node.role == "trainer")
 
@@ -103,9 +103,12 @@ def build_results(world: World, simulated: SimulatedWorld, shards: LazyShards) -
     asked = settings_to_json(settings)
     for name in ("data_directory", "workers", "device"):  # the machine's business
         del asked[name]
+    params = dataclasses.asdict(settings.params)
+    operator = settings.params.admission.operator
+    params["admission"]["operator"] = operator and operator.hex()
     return Results(
         scenario=world.text,
-        settings=asked | {"params": dataclasses.asdict(settings.params)},
+        settings=asked | {"params": params},
         head=state.head_digest.hex(),
         height=state.height,
         virtual_ms=simulated.clock.now_ms,

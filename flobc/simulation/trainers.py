@@ -12,13 +12,14 @@ from flobc.learning.attacks import Attack, Knowledge
 from flobc.ports.payloads import Payload
 from flobc.ports.scheduler import Scheduler
 from flobc.protocol.consensus.state import ChainState
-from flobc.protocol.messages import Join, Record, UpdateHeader
+from flobc.protocol.messages import Record, UpdateHeader
 from flobc.protocol.roles.duties import Train
 from flobc.runtime.engine import LearningEngine, ModelView, Vector
 from flobc.runtime.joint_training import R, Training
 from flobc.runtime.seeds import derive_seed
 from flobc.runtime.trainer_node import TrainerNode, TrainerParts
 from flobc.simulation.clocks import NodeClock
+from flobc.simulation.joining import build_join
 from flobc.simulation.shards import LazyShards
 from flobc.simulation.speeds import Speeds
 from flobc.simulation.trainings import TrainingPool
@@ -67,6 +68,8 @@ class TrainerWorld:
     know: Callable[[Train], Knowledge]
     late: frozenset[int]
     """Trainers that are no members of the genesis and ask to be admitted."""
+    invited: int | None = None
+    """How many joins their one invitation is for; None where they need none."""
 
 
 @dataclass
@@ -175,7 +178,7 @@ class Trainers:
             know=world.know,
             joint=_PooledTrainings(world, index, lambda: living, after),
         )
-        join = Join(state.chain, identity.public_key, None) if index in world.late else None
+        join = build_join(state.chain, identity, world.seed, world.invited) if index in world.late else None
         living = _Living(follower, clock, TrainerNode(parts, join))
         if index in self._signed:
             living.node.on_own_header(self._signed[index])

@@ -25,7 +25,7 @@ from flobc.runtime.engine import LearningEngine, ModelView
 from flobc.runtime.ledger_node import LedgerNode
 from flobc.runtime.live_follower import Appender
 from flobc.runtime.scorer import Scorer
-from flobc.simulation.accomplices import choose_accomplices
+from flobc.simulation.accomplices import Surroundings, choose_accomplices
 from flobc.simulation.census import Census
 from flobc.simulation.churn import Churn, list_cuts, list_joiners
 from flobc.simulation.clocks import WorldClock
@@ -70,7 +70,13 @@ class SimulatedWorld:
         self.network = Network(scenario.network, settings.seed, list_cuts(scenario, settings))
         self.speeds = Speeds(scenario.speeds, settings.trainers, settings.seed)
         self.attacks = build_attacks(settings)
-        self._accomplices = choose_accomplices(scenario.attacks.validators, settings, federation, self.attacks)
+        self._accomplices = choose_accomplices(
+            scenario.attacks.validators,
+            settings,
+            federation,
+            self.attacks,
+            Surroundings(self.clock, lambda: self.log.state),
+        )
         if stores.models.get(federation.genesis.initial_model) is None:
             stores.models.put(federation.genesis.initial_model, federation.initial_model)
         self._engine = LearningEngine(federation.task, federation.genesis, stores.models, stores.payloads)
@@ -196,9 +202,14 @@ class SimulatedWorld:
                 ways=Ways(self._publish, self._ask_to_join, self._prepare),
                 attacks=self.attacks,
                 know=omniscience.know,
-                late=late if self._scenario.run.admission == "open" else frozenset(),
+                late=late if self._scenario.run.admission != "allowlist" else frozenset(),
+                invited=self._count_invited(len(late)),
             )
         )
+
+    def _count_invited(self, joiners: int) -> int | None:
+        run = self._scenario.run
+        return None if run.admission != "invite" else run.invited or joiners
 
     def _build_validator(self, index: int) -> VirtualValidator:
         clocks, seed = self._scenario.clocks, self._settings.seed

@@ -1,8 +1,8 @@
 """Repeat what the paper claims of learning: runs over several seeds, means with their confidence.
 
 ``decentralised`` compares a federation with one central trainer, ``noise`` the public demo's noisy
-trainers with honest ones. Finished runs go into --out, one line each; with --resume an interrupted
-study goes on where it stopped.
+trainers with honest ones, ``attacks`` each attack with nobody attacking, ``sync`` the schemes' times to an
+accuracy. Finished runs go into --out, one line each; with --resume an interrupted study goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from pathlib import Path
 
 from flobc.cli.places import get_data_directory
 from flobc.errors import FlobcError
-from tests.bench import study_decentralised, study_noise
+from tests.bench import study_attacks, study_decentralised, study_noise, study_sync
 from tests.bench.machine import format_machine, get_machine
 from tests.bench.study_cells import CellFile
 
 SEEDS = 5
+TASK = "mnist"
 
 
 def run_decentralised(options: argparse.Namespace, file: CellFile) -> str:
     plan = study_decentralised.Plan(
-        task=options.task,
+        task=options.task or TASK,
         rounds=options.rounds or study_decentralised.ROUNDS,
         epochs=options.epochs or study_decentralised.EPOCHS,
         learning_rates=options.learning_rates,
@@ -40,13 +41,27 @@ def run_decentralised(options: argparse.Namespace, file: CellFile) -> str:
 
 def run_noise(options: argparse.Namespace, file: CellFile) -> str:
     rounds = options.rounds or study_noise.ROUNDS
-    cells = study_noise.list_cells(options.task, rounds, options.epochs, list_seeds(options))
+    cells = study_noise.list_cells(options.task or TASK, rounds, options.epochs, list_seeds(options))
     table = study_noise.report(cells, study_noise.measure(cells, file, options.data))
     epochs = f", {options.epochs} local epochs" if options.epochs else ""
     return f"{rounds} rounds{epochs}, {options.seeds} seeds\n{table}"
 
 
-STUDIES = {"decentralised": run_decentralised, "noise": run_noise}
+def run_attacks(options: argparse.Namespace, file: CellFile) -> str:
+    rounds = options.rounds or study_attacks.ROUNDS
+    attacks = options.attacks or study_attacks.ATTACKS
+    cells = study_attacks.list_cells(options.task or study_attacks.TASK, rounds, attacks, list_seeds(options))
+    table = study_attacks.report(cells, study_attacks.measure(cells, file, options.data))
+    return f"{rounds} rounds, {options.seeds} seeds\n{table}"
+
+
+def run_sync(options: argparse.Namespace, file: CellFile) -> str:
+    rounds = options.rounds or study_sync.ROUNDS
+    cells = study_sync.list_cells(rounds, list_seeds(options))
+    return f"{rounds} rounds, {options.seeds} seeds\n{study_sync.report(cells, study_sync.measure(cells, file))}"
+
+
+STUDIES = {"attacks": run_attacks, "decentralised": run_decentralised, "noise": run_noise, "sync": run_sync}
 
 
 def list_seeds(options: argparse.Namespace) -> tuple[int, ...]:
@@ -66,9 +81,10 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("study", choices=sorted(STUDIES))
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"how many runs of each kind ({SEEDS})")
-    parser.add_argument("--rounds", type=int, help="rounds of a run (decentralised 30, noise 15)")
+    parser.add_argument("--rounds", type=int, help="rounds of a run (attacks 25, decentralised 30, noise 15, sync 60)")
     parser.add_argument("--epochs", type=int, help="local epochs per round (decentralised 3, noise the preset's)")
-    parser.add_argument("--task", default="mnist", help="what to learn (mnist)")
+    parser.add_argument("--task", help="what to learn (mnist; attacks digits)")
+    parser.add_argument("--attacks", nargs="+", metavar="NAME:key=value", help="only these attacks (all)")
     parser.add_argument(
         "--learning-rates",
         type=parse_rates,

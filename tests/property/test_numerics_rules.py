@@ -150,6 +150,20 @@ def test_centers_are_the_definition(name, shares_of, given_round):
     assert result.model.tolist() == expected_model(given_round, lambda column, _: reference.mean_step(column, mine))
 
 
+@given(rounds(least=5, most=9))
+def test_coherence_is_the_definition(given_round):
+    """AGG-30: from inner products as from the vectors themselves."""
+    _, updates, weights, discounts, keys, _ = given_round
+    result = run(RuleSpec("coherence_filter"), given_round)
+    taking = [i for i, weight in enumerate(weights) if weight > 0]
+    seen = [reference.discounted(updates[i], discounts[i]) for i in taking]
+    kept = reference.incoherent_rows(seen, [weights[i] for i in taking], [keys[i] for i in taking])
+    assert result.selected == tuple(taking[i] for i in kept)
+    mass, left = sum(weights), sum(weights[taking[i]] for i in kept)
+    mine = [weights[i] * mass // left if i in result.selected else 0 for i in taking]
+    assert result.model.tolist() == expected_model(given_round, lambda column, _: reference.mean_step(column, mine))
+
+
 @pytest.mark.parametrize("name", RULE_NAMES)
 @given(given_round=rounds(), data=st.data())
 def test_order_does_not_matter(name, given_round, data):

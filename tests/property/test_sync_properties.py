@@ -4,6 +4,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flobc.protocol.sync.adaptive import Arrival, choose_target
 from flobc.protocol.sync.params import SCHEMES, SyncParams
 from flobc.protocol.sync.policies import Close, Decision, Open, RoundView, advance_step, decide
 
@@ -31,9 +32,14 @@ def after_decided(view: RoundView, trainer: bytes) -> RoundView:
     )
 
 
-def play(params: SyncParams, active: tuple[bytes, ...], events: list[int]) -> list[tuple[RoundView, Decision]]:
+arrivals_strategy = st.lists(st.builds(Arrival, st.integers(0, 100_000)), max_size=8).map(tuple)
+
+
+def play(
+    params: SyncParams, active: tuple[bytes, ...], events: list[int], arrivals: tuple[Arrival, ...] = ()
+) -> list[tuple[RoundView, Decision]]:
     """The round's views and decisions until it closes; an expiry without a running timer cannot happen."""
-    view = RoundView(active)
+    view = RoundView(active, arrivals=arrivals)
     history = [(view, decide(params, view))]
     for event in events:
         decision = history[-1][1]
@@ -98,3 +104,34 @@ def test_another_decided_update_keeps_a_closed_round_closed(params, active, even
     view, decision = play(params, active, events)[-1]
     if isinstance(decision, Close):
         assert isinstance(decide(params, after_decided(view, trainer)), Close)
+
+
+@given(params_strategy, active_strategy, events_strategy, arrivals_strategy)
+def test_an_adaptive_round_always_ends(params, active, events, arrivals):
+    """SYNC-2, SYNC-6 to SYNC-8: whatever the last round was like, nobody can hold this one open."""
+    params = replace(params, scheme="adaptive")
+    enough = [0] * params.min_updates
+    history = play(params, active, [*events, *enough, EXPIRE, EXPIRE, EXPIRE, EXPIRE], arrivals)
+    assert isinstance(history[-1][1], Close)
+    for view, decision in history:
+        if view.decided_updates < params.min_updates:
+            assert isinstance(decision, Open)
+
+
+@given(params_strategy, active_strategy, st.lists(st.sampled_from(TRAINERS)), arrivals_strategy)
+def test_when_all_are_there_an_adaptive_round_waits_no_longer(params, active, trainers, arrivals):
+    """SYNC-16, and never with less than a ``bap`` round of the same ratio."""
+    view = RoundView(active, arrivals=arrivals)
+    for trainer in [*trainers, *active]:
+        view = after_decided(view, trainer)
+        closes = isinstance(decide(replace(params, scheme="adaptive"), view), Close)
+        assert not closes or isinstance(decide(replace(params, scheme="bap"), view), Close)
+    if active and view.decided_updates >= params.min_updates:
+        assert closes
+
+
+@given(st.permutations(range(6)), st.lists(st.builds(Arrival, st.integers(0, 9_000)), min_size=6))
+def test_a_target_depends_on_no_order(order, arrivals):
+    """SYNC-16."""
+    shuffled = [arrivals[at] for at in order] + arrivals[6:]
+    assert choose_target(arrivals, 2, 10, 4) == choose_target(shuffled, 2, 10, 4)

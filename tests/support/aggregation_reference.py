@@ -77,6 +77,34 @@ def encode_block(values: list[int], bits: int) -> tuple[list[int], int]:
     return [min(max(round(Fraction(q, 1 << exponent)), -limit), limit) for q in values], exponent
 
 
+def incoherent_rows(updates: list[list[int]], weights: list[int], keys: list[bytes]) -> list[int]:
+    """AGG-30: from the vectors themselves, in fractions."""
+    kept = list(range(len(updates)))
+    while len(kept) >= 5:
+        total = sum(weights[i] for i in kept)
+        columns = list(zip(*(updates[i] for i in kept), strict=True))
+        mean = [Fraction(sum(weights[i] * u for i, u in zip(kept, c, strict=True)), total) for c in columns]
+        apart = {i: [u - m for u, m in zip(updates[i], mean, strict=True)] for i in kept}
+
+        def product(i: int, j: int, apart: dict[int, list[Fraction]] = apart) -> Fraction:
+            return sum((a * b for a, b in zip(apart[i], apart[j], strict=True)), Fraction(0))
+
+        variance = sum(weights[i] * product(i, i) for i in kept)
+        found = {}
+        for i in kept:
+            shared = sum(weights[j] * product(i, j) ** 2 for j in kept if j != i)
+            found[i] = shared / product(i, i) / variance if product(i, i) else Fraction(0)
+        bound = max(Fraction(1, 5), Fraction(3, 4) * max(found.values()))
+        left, before = total, len(kept)
+        for _, _, i in sorted((-found[i], keys[i], i) for i in kept if found[i] > bound):
+            if 2 * (left - weights[i]) > sum(weights):
+                kept.remove(i)
+                left -= weights[i]
+        if len(kept) == before:
+            break
+    return kept
+
+
 def _distances(updates: list[list[int]], shares: list[int], total: int) -> list[int]:
     center = [sum(share * u for share, u in zip(shares, column, strict=True)) for column in zip(*updates, strict=True)]
     return [isqrt(sum((total * u - c) ** 2 for u, c in zip(update, center, strict=True))) for update in updates]

@@ -43,6 +43,7 @@ from flobc.protocol.messages import (  # noqa: E402
     signing_bytes,
 )
 from flobc.protocol.params import Genesis, Plan, get_chain_id  # noqa: E402
+from flobc.protocol.sync.params import SyncParams  # noqa: E402
 from flobc.protocol.trust.state import TrustState  # noqa: E402
 from tests.support.dialogue import Chain, build_params, digest, identity  # noqa: E402
 
@@ -61,6 +62,7 @@ OTHERS = (
     CountedVotes,
     CoreState,
     TrustState,
+    SyncParams,
 )
 CLASSES: dict[str, type[Any]] = {cls.__name__: cls for cls in RECORDS + OTHERS}
 SECRET = identity("invitation")
@@ -117,6 +119,7 @@ def build_values() -> dict[str, Any]:
     values["block"] = chain.state.head
     values["state"] = chain.state.core
     values |= build_succession(chain)
+    values["sync params of an adaptive chain"] = build_params("adaptive", majority_ratio_ppm=500_000).sync
     return values
 
 

@@ -65,6 +65,7 @@ RULES = [
     {"name": "geometric_median"},
     {"name": "centered_clipping"},
     {"name": "norm_clip"},
+    {"name": "coherence_filter"},
 ]
 
 
@@ -129,7 +130,7 @@ def build_aggregation() -> dict[str, object]:
             )
     fields = ("start", "stop", "fraction_bits", "lo", "hi")
     return {
-        "spec": "AGG-5 to AGG-29",
+        "spec": "AGG-5 to AGG-30",
         "segments": [dict(zip(fields, segment, strict=True)) for segment in SEGMENTS],
         "model": MODEL,
         "updates": UPDATES,

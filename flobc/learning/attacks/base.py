@@ -16,6 +16,8 @@ class Attack:
     """An attack that does nothing; others override one of the two methods."""
 
     name: ClassVar[str] = ""
+    holds_back: ClassVar[bool] = False
+    """Whether its updates wait until their base is the oldest one that the chain still allows."""
 
     def poison_examples(self, examples: Examples, rng: np.random.Generator) -> Examples:
         """Return the examples to train on."""

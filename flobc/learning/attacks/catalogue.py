@@ -10,7 +10,16 @@ from flobc.errors import UsageError
 from flobc.learning.attacks.base import Attack
 from flobc.learning.attacks.examples import Backdoor, LabelFlip
 from flobc.learning.attacks.knowing import Copycat, FreeRider, InnerProduct, LittleIsEnough, MinMax
-from flobc.learning.attacks.updates import Gaussian, NoiseRamp, NoiseStep, NotANumber, Scaling, SignFlip, Zero
+from flobc.learning.attacks.updates import (
+    Gaussian,
+    NoiseRamp,
+    NoiseStep,
+    NotANumber,
+    Scaling,
+    SignFlip,
+    StalePumping,
+    Zero,
+)
 from flobc.learning.suggest import suggest
 
 _KINDS: tuple[type[Attack], ...] = (
@@ -28,6 +37,7 @@ _KINDS: tuple[type[Attack], ...] = (
     LittleIsEnough,
     InnerProduct,
     MinMax,
+    StalePumping,
 )
 ATTACKS: dict[str, type[Attack]] = {kind.name: kind for kind in _KINDS}
 

@@ -109,3 +109,21 @@ class Zero(Attack):
         """Return zeros."""
         del rng, index
         return np.zeros_like(delta)
+
+
+@dataclass(frozen=True)
+class StalePumping(Attack):
+    """Publishes only from the oldest base that is allowed, all its quota at once, and ``factor`` times each update.
+
+    Where no late updates are taken it is an honest trainer with a factor. **Source**: staleness as in the FLoBC paper
+    (arXiv 2112.11873), whose prototype took late updates at full weight and without a bound.
+    """
+
+    name: ClassVar[str] = "stale_pumping"
+    holds_back: ClassVar[bool] = True
+    factor: float = 1.0
+
+    def poison_update(self, delta: Vector, rng: np.random.Generator, index: int) -> Vector:
+        """Return factor * ``delta``."""
+        del rng, index
+        return scale(delta, self.factor)

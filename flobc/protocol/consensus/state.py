@@ -19,8 +19,10 @@ from flobc.protocol.chain.block import (
     compute_header_digest,
 )
 from flobc.protocol.encoding import I32, I64, U16, U32, U64, Digest, Key, compute_digest, decode, tagged
+from flobc.protocol.median import compute_lower_median
 from flobc.protocol.messages import BaseReport, Evidence, Fault, Seal, UpdateHeader
 from flobc.protocol.params import ChainParams, Genesis, Parent, get_chain_id, get_quorum, validate_genesis
+from flobc.protocol.sync.adaptive import Arrival
 from flobc.protocol.sync.policies import RoundView
 from flobc.protocol.trust.policies import admit_genesis, carry
 from flobc.protocol.trust.state import TrustState
@@ -161,6 +163,7 @@ class ChainState:
             step=self.core.step,
             decided_at_step=self.core.decided_at_step,
             finished_at_step=self.core.finished_at_step,
+            arrivals=find_arrivals(self.head.body) if self.params.sync.scheme == "adaptive" else (),
         )
 
     @property
@@ -196,6 +199,16 @@ def get_active_trainers(state: ChainState) -> tuple[bytes, ...]:
         or ((entry.by_genesis or (by_invitation and entry.admitted_height < height)) and entry.admitted_height > before)
     ]
     return tuple(sorted(active))
+
+
+def find_arrivals(body: Body) -> tuple[Arrival, ...]:
+    """Return when each trainer's first update in a block came, by the lower median of its votes (SYNC-15)."""
+    first: dict[bytes, Arrival] = {}
+    for decision, counted in zip(body.decisions, body.votes, strict=True):
+        found = Arrival(compute_lower_median([vote.elapsed_ms for vote in counted.votes]))
+        known = first.setdefault(decision.trainer, found)
+        first[decision.trainer] = min(known, found, key=lambda arrival: arrival.elapsed_ms)
+    return tuple(first[trainer] for trainer in sorted(first))
 
 
 def is_decided(state: ChainState, update: PendingUpdate) -> bool:

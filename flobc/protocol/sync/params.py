@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flobc.protocol.bounds import PPM, require_bool, require_choice, require_int
 
-SCHEMES = ("bsp", "ssp", "bap")
+SCHEMES = ("bsp", "ssp", "bap", "adaptive")
 
 UNBOUNDED_STALENESS = 2**31 - 1
 """A ``max_staleness`` that no chain reaches."""
@@ -20,14 +20,14 @@ class SyncParams:
     """When a round closes and how late or far ahead an update may be.
 
     ``bsp`` allows neither lateness nor work ahead, so it ignores ``quota`` and, unless
-    ``late_at_full_weight``, ``max_staleness``; only ``bap`` reads ``majority_ratio_ppm``.
+    ``late_at_full_weight``, ``max_staleness``; only ``bap`` and ``adaptive`` read ``majority_ratio_ppm``.
     """
 
     scheme: str = "bap"
     period_ms: int = 60_000
     """The round's deadline; the prototype's default period."""
     majority_ratio_ppm: int = 600_000
-    """Share of the active trainers that closes a ``bap`` round; as in BAP_0.6."""
+    """Share of the active trainers that closes a ``bap`` round, and the least that closes an ``adaptive`` one."""
     max_staleness: int = 4
     """How many heights an update's base may lie behind the head."""
     quota: int = 3

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from flobc.protocol.bounds import PPM
+from flobc.protocol.sync.adaptive import Arrival, choose_target
 from flobc.protocol.sync.params import SyncParams
 
 COMPLETE = "complete"
@@ -29,7 +30,8 @@ class RoundView:
     """What a scheme may know of the running round; trainers are in ascending order of keys.
 
     ``decided_at_step`` and ``finished_at_step`` are ``decided_updates`` and ``count_finished`` as they
-    were when ``step`` began; the deadline and the extension are judged by them.
+    were when ``step`` began; the deadline and the extension are judged by them. ``arrivals`` has the first update
+    of each trainer in the last block; only ``adaptive`` looks at it.
     """
 
     active: tuple[bytes, ...]
@@ -38,6 +40,7 @@ class RoundView:
     step: int = 0
     decided_at_step: int = 0
     finished_at_step: int = 0
+    arrivals: tuple[Arrival, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def decide(params: SyncParams, view: RoundView) -> Decision:
     """Whether the round closes at this record, and why; else the timer that runs."""
     if _has_enough(params, view.decided_updates):
         if _is_count_reached(params, view):
-            return Close(MAJORITY if params.scheme == "bap" else COMPLETE)
+            return Close(COMPLETE if params.scheme in ("bsp", "ssp") else MAJORITY)
         if view.step > 0 and not _is_extended(params, view) and _has_enough(params, view.decided_at_step):
             return Close(DEADLINE)
     return Open(timer(params, view))
@@ -127,8 +130,11 @@ def _is_count_reached(params: SyncParams, view: RoundView) -> bool:
     if active == 0:
         return False
     finished = count_finished(view.active, view.decided_trainers)
+    least = -(-active * params.majority_ratio_ppm // PPM)
     if params.scheme == "bap":
-        return finished * PPM >= active * params.majority_ratio_ppm
+        return finished >= least
+    if params.scheme == "adaptive":
+        return finished >= choose_target(view.arrivals, least, active, params.max_staleness)
     return finished == active and not params.barrier_only_at_period
 
 

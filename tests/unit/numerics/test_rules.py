@@ -143,6 +143,7 @@ def test_median_bears_attackers():
         (RuleSpec("geometric_median"), 3),
         (RuleSpec("centered_clipping"), 3),
         (RuleSpec("norm_clip"), 1),
+        (RuleSpec("coherence_filter"), 0),
     ],
 )
 def test_minimum_updates(rule, least):

@@ -245,6 +245,21 @@ MISTAKES = {
     "epochs and steps": ("training:\n  epochs: 2\n  steps: 3", 3, "training.steps", "contradicts training.epochs"),
     "momentum for adam": ("training:\n  optimizer: adam\n  momentum: 0.9", 3, "training.momentum", "or take sgd"),
     "open to nobody": ("run:\n  admission: open", 2, "run.admission", "churn.events"),
+    "invitations to nobody": ("run:\n  admission: invite", 2, "run.admission", "churn.events"),
+    "invitations where all may join": (
+        "run:\n  admission: open\n  invited: 3\nchurn:\n  events: [{at: 1s, what: join, trainers: [0]}]",
+        3,
+        "run.invited",
+        "or take invite",
+    ),
+    "caps without joins": ("run:\n  max_joins: 3", 2, "run.max_joins", "or take open or invite"),
+    "fewer trainers than the genesis has": (
+        "run:\n  admission: open\n  trainers: 6\n  max_trainers: 4\n"
+        "churn:\n  events: [{at: 1s, what: join, trainers: [0]}]",
+        4,
+        "run.max_trainers",
+        "less than the 5 trainers",
+    ),
     "clock that stands still": ("clocks:\n  drift: 100%", 2, "clocks.drift", "from 0% to 50%"),
     "an anchor of itself": ("run: &a\n  rounds: *a", 2, "run.rounds", ""),
     "a text without end": (f"run:\n  task: {'x' * 1000}", 2, "run.task", "xxx..."),

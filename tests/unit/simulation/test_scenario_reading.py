@@ -84,7 +84,7 @@ def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
 
 
 def test_the_shipped_scenarios_can_be_simulated() -> None:
-    paths = sorted((Path(__file__).parents[3] / "examples" / "scenarios").glob("*.yaml"))
+    paths = sorted((Path(__file__).parents[3] / "examples" / "scenarios").rglob("*.yaml"))
     assert len(paths) >= 5
     for path in paths:
         load_world(path)
