@@ -60,19 +60,20 @@ def running_system(root: Path, options: list[str]) -> Iterator[Path]:
             flobc(["down", "--dir", str(root), "--quiet", "--json"])
 
 
-def build_options(codec: str, scheme: str, period_s: int, trainers_per_process: int) -> list[str]:
-    options = {
+def build_options(codec: str, options: argparse.Namespace) -> list[str]:
+    found = {
         "--task": f"synthetic:parameters={PARAMETERS}",
         "--trainers": TRAINERS,
         "--validators": VALIDATORS,
         "--ledgers": 1,
-        "--sync": scheme,
+        "--sync": options.sync,
+        "--aggregator": options.aggregator,
         "--codec": codec,
-        "--period": period_s,
+        "--period": options.period,
     }
-    if trainers_per_process > 1:
-        options["--trainers-per-process"] = trainers_per_process
-    return [str(item) for pair in options.items() for item in pair]
+    if options.trainers_per_process > 1:
+        found["--trainers-per-process"] = options.trainers_per_process
+    return [str(item) for pair in found.items() for item in pair]
 
 
 def follow(root: Path, first: int, count: int, on_block: Callable[[int], None] = lambda _: None) -> list[float]:
@@ -142,7 +143,7 @@ def print_tables(found: Rounds, stages: Stages) -> None:
 def run_codec(codec: str, options: argparse.Namespace) -> tuple[Rounds, Stages]:
     """Start a system of its own for one codec, measure it and stop it."""
     folder = Path(tempfile.mkdtemp(prefix="flobc-bench-"))
-    asked = build_options(codec, options.sync, options.period, options.trainers_per_process)
+    asked = build_options(codec, options)
     try:
         with running_system(folder / "chain", asked) as root:
             found = measure(root, options.rounds)
@@ -160,6 +161,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--codec", action="append", choices=("float32", "int16", "int8"), help="int16 and int8 if none")
     parser.add_argument("--sync", default="bsp")
+    parser.add_argument("--aggregator", default="weighted_mean", help="as Flower's FedAvg unless given")
     parser.add_argument("--period", type=int, default=60)
     parser.add_argument("--trainers-per-process", type=int, default=1)
     parser.add_argument("--keep", action="store_true", help="leave the system's directory for a closer look")

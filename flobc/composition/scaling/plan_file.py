@@ -36,9 +36,7 @@ def load_load_plan(path: Path) -> LoadPlan:
         raise DataError(f"There is no plan {path}; docs/load.md shows one.")
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise DataError(
-                f"The plan {path} repeats parts by aliases (*name); write them out."
-            )
+            raise DataError(f"The plan {path} repeats parts by aliases (*name); write them out.")
         data = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         words = " ".join(str(error).split())
