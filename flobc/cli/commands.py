@@ -59,6 +59,7 @@ def build_parser() -> CommandParser:
     commands = add_commands(root, "commands")
     add_run(commands)
     add_simulate(commands)
+    add_experiment(commands)
     add_system(commands)
     add_scaling(commands)
     add_genesis(commands)
@@ -106,6 +107,25 @@ def add_simulate(commands: Commands) -> None:
     add_option(command, command, "--seed", metavar="N", help="instead of the scenario's")
     add_option(command, command, "--rounds", metavar="N", help="instead of the scenario's")
     add_option(command, command, "--workers", metavar="N", default="0", help="threads; 0 is one per core")
+    add_output_options(command)
+
+
+def add_experiment(commands: Commands) -> None:
+    """Add ``flobc experiment``."""
+    command = commands.add("experiment", lazily("experiments"), "repeat a study with every seed and write a page of it")
+    command.usage = "flobc experiment NAME|FILE.yaml [OPTIONS]"
+    command.epilog = "example: flobc experiment reward-penalty --output docs/experiments/reward-penalty"
+    command.add_argument(
+        "experiment", nargs="?", metavar="NAME|FILE.yaml", help="which one; docs/experiments.md lists every key"
+    )
+    add_option(
+        command, command, "--output", metavar="DIR", help="cells and report; what is there already is not done again"
+    )
+    add_option(command, command, "--seeds", metavar="N", help="seeds 1 to N instead of the experiment's")
+    add_option(command, command, "--only", metavar="CELL", help="cells with this in their name, or of a pattern with *")
+    add_option(command, command, "--workers", metavar="N", default="0", help="processes; 0 is one per core")
+    add_option(command, command, "--quick", action="store_true", help="one seed and few rounds, to try it out")
+    add_option(command, command, "--list", action="store_true", help="show the experiments, or the cells of one")
     add_output_options(command)
 
 

@@ -11,7 +11,7 @@ from flobc.composition.presets import get_preset
 from flobc.composition.settings import RunSettings, validate_settings
 from flobc.protocol.params import validate_chain_params
 from flobc.simulation.checking import check_scenario
-from flobc.simulation.document import Source, load_text, parse_document
+from flobc.simulation.document import Node, Source, load_text, parse_document
 from flobc.simulation.reading import read_record
 from flobc.simulation.scenario import Scenario, get_given
 
@@ -65,6 +65,13 @@ def read_world(
 ) -> World:
     """As ``load_world``, from a text. **Raises** UsageError naming ``name``, line and key."""
     source, root = parse_document(name, text)
+    return dataclasses.replace(check_world(source, root, changes, data_directory), text=text)
+
+
+def check_world(
+    source: Source, root: Node, changes: dict[str, Any] | None = None, data_directory: Path | None = None
+) -> World:
+    """As ``read_world``, from the root node of a document. **Raises** UsageError naming ``source``, line and key."""
     scenario = read_record(source, "", root, Scenario)
     scenario = dataclasses.replace(
         scenario,
@@ -73,7 +80,7 @@ def read_world(
     )
     settings = build_settings(scenario)
     check_scenario(scenario, settings, source)
-    return World(scenario, settings, text)
+    return World(scenario, settings)
 
 
 def build_world(scenario: Scenario) -> World:
