@@ -8,13 +8,21 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 _DOTS_PER_INCH = 130
-_STYLE = {"font.size": 9, "axes.grid": True, "grid.alpha": 0.3, "svg.hashsalt": "flobc", "svg.fonttype": "none"}
+_STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "svg.hashsalt": "flobc",
+    "svg.fonttype": "none",
+}
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 _DASHES = ("-", "--", ":", "-.")
 _FEW = 40
@@ -28,12 +36,14 @@ _DARK_BELOW = 0.45
 
 @dataclass(frozen=True)
 class Labels:
-    """What is drawn: title, and what stands at the axes with its unit; ``names`` are ticks of unordered points."""
+    """What is drawn: title, and what stands at the axes with its unit; ``names`` are ticks of unordered points,
+    ``whole_x`` says that x counts something."""
 
     title: str
     x: str
     y: str
     names: tuple[str, ...] = ()
+    whole_x: bool = False
     log_x: bool = False
     log_y: bool = False
 
@@ -119,6 +129,8 @@ def _draw_panel(axes: Axes, labels: Labels, panel: Panel) -> None:
     axes.set_xlabel(labels.x)
     axes.set_ylabel(labels.y)
     axes.yaxis.set_tick_params(labelleft=True)
+    if labels.whole_x:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if labels.names:
         axes.set_xticks(range(len(labels.names)), labels.names, rotation=30 if len(labels.names) > 4 else 0)
     if any(line.name for line in panel.lines):

@@ -147,7 +147,8 @@ def merge(base: Node, over: Node) -> Node:
 
 def build_node(data: Any) -> Node:
     """Return plain data as a node."""
-    return yaml.compose(json.dumps(data), yaml.SafeLoader)  # JSON is YAML
+    node: Node = yaml.compose(json.dumps(data), yaml.SafeLoader)  # type: ignore[assignment]  # JSON is YAML, never empty
+    return node
 
 
 def nest(path: str, node: Node) -> Node:

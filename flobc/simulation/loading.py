@@ -36,6 +36,8 @@ TARGETS = {
     "score_metric": "params.scoring.metric",
     "accept_tolerance": "params.scoring.accept_tolerance",
     "min_mass": "params.weights.min_mass_ppm",
+    "max_share": "params.weights.max_share_ppm",
+    "norm_factor": "params.aggregation.norm_factor_ppm",
     "admission": "params.admission.mode",
 }
 """Which setting of a run each key of ``run`` changes."""
@@ -98,7 +100,7 @@ def build_settings(scenario: Scenario) -> RunSettings:
             settings = _set(settings, TARGETS[name], value)
     settings = dataclasses.replace(
         settings,
-        training={**settings.training, **get_given(scenario.training)},
+        training=merge_training(settings.training, get_given(scenario.training)),
         sharding=scenario.data.sharding or settings.sharding,
         data_directory=scenario.data.directory,
         attacks=scenario.attacks.trainers,
@@ -108,6 +110,13 @@ def build_settings(scenario: Scenario) -> RunSettings:
     validate_settings(settings)
     validate_chain_params(settings.params)
     return settings
+
+
+def merge_training(before: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return a preset's training settings with what is given; epochs take the place of steps, and steps of epochs."""
+    lengths = ("epochs", "steps")
+    replaced = lengths if any(name in given for name in lengths) else ()
+    return {**{name: value for name, value in before.items() if name not in replaced}, **given}
 
 
 def _set(settings: RunSettings, target: str, value: Any) -> RunSettings:

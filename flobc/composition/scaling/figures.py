@@ -11,6 +11,7 @@ from flobc.composition.estimates import Estimate, estimate_mean
 from flobc.composition.scaling.measurement import Measurement, compute_percentile
 from flobc.composition.scaling.plan import MIN_FIT, LoadPlan, Step
 
+
 @dataclass(frozen=True)
 class Point:
     """All repeats of one step.

@@ -60,9 +60,7 @@ def list_combinations(part: Part) -> list[tuple[Point, ...]]:
     if part.vary == "grid":
         return list(itertools.product(*points))
     first = tuple(found[0] for found in points)
-    others = [
-        (*first[:place], point, *first[place + 1 :]) for place, found in enumerate(points) for point in found[1:]
-    ]
+    others = [(*first[:place], point, *first[place + 1 :]) for place, found in enumerate(points) for point in found[1:]]
     return [first, *others]
 
 

@@ -30,14 +30,16 @@ def draw_chart(chart: Chart, found: Found) -> Picture | None:
 
 
 def _build_labels(chart: Chart, found: Found) -> Labels:
-    logs = {"log_x": chart.scale in ("log", "log_log"), "log_y": chart.scale == "log_log"}
     if chart.kind == "trust":
-        return Labels(chart.title, _ROUND, _TRUST)
+        return Labels(chart.title, _ROUND, _TRUST, whole_x=True)
+    log_x, log_y = chart.scale in ("log", "log_log"), chart.scale == "log_log"
     if chart.kind == "curves":
-        return Labels(chart.title, _TIME if chart.x == "time" else _ROUND, _ACCURACY, **logs)
+        timed = chart.x == "time"
+        x = _TIME if timed else _ROUND
+        return Labels(chart.title, x, _ACCURACY, whole_x=not timed, log_x=log_x, log_y=log_y)
     axis = found.part.get_axis(str(chart.x))
     names = () if axis.numbers else tuple(point.name for point in axis.points)
-    return Labels(chart.title, axis.name, MEASURES[str(chart.measure)].label, names, **logs)
+    return Labels(chart.title, axis.name, MEASURES[str(chart.measure)].label, names, log_x=log_x, log_y=log_y)
 
 
 def _iterate_panels(chart: Chart, found: Found) -> Iterator[tuple[str, dict[str, str]]]:

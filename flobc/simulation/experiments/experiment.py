@@ -15,9 +15,16 @@ from flobc.simulation.units import Kind, choice, number, text, whole
 CHARTS = ("curves", "trust", "points", "heat_map")
 VARIES = ("grid", "one_at_a_time")
 MOST_SEEDS = 1_000
+_TRUTHS = {"true": True, "false": False}
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?) ?(?:%|[a-zA-Z/]*)")
 _NAME = Kind("a name", str)
 _MEASURE = choice(*MEASURES)
+
+
+def _read_truth(given: str) -> bool:
+    if given not in _TRUTHS:
+        raise ValueError
+    return _TRUTHS[given]
 
 
 def _read_prose(source: Source, path: str, node: Node) -> str:
@@ -37,8 +44,7 @@ def _read_choices(source: Source, path: str, node: Node) -> tuple[tuple[str, str
     """Return axes with the point of each that is meant; which there are is checked later."""
     require_tree(source, path, node)
     return tuple(
-        (str(name.value), read_plain(source, f"{path}.{name.value}", value, _NAME))
-        for name, value in list_items(node)
+        (str(name.value), read_plain(source, f"{path}.{name.value}", value, _NAME)) for name, value in list_items(node)
     )
 
 
@@ -121,6 +127,8 @@ class Part:
     seeds: int | None = key(whole(1, MOST_SEEDS), None)
     target: float | None = key(number(above=True), None)
     """Test accuracy in percent that ``target_round`` and ``target_s`` are about."""
+    fixed_time: bool = key(Kind("true or false", _read_truth, choices=("true", "false")), False)
+    """Whether every world is to end with its ``time_limit``, which then is nothing to report."""
     world: Node | None = tree()
     axes: tuple[Axis, ...] = sections(Axis)
     measures: tuple[str, ...] = keys(_MEASURE)
@@ -188,4 +196,3 @@ def find_number(name: str) -> float | None:
     """Return the number that a name is, its unit left out; None when it is none."""
     found = _NUMBER.fullmatch(name)
     return float(found[1]) if found else None
-

@@ -20,7 +20,12 @@ _SUFFIX = ".yaml"
 _TARGETED = ("target_round", "target_s")
 _NEEDED = {"curves": ("x",), "trust": (), "points": ("measure", "x"), "heat_map": ("measure", "x", "y")}
 """What each kind of chart cannot do without."""
-_IGNORED = {"curves": ("measure", "y"), "trust": ("measure", "x", "y", "lines"), "points": ("y",), "heat_map": ("lines",)}
+_IGNORED = {
+    "curves": ("measure", "y"),
+    "trust": ("measure", "x", "y", "lines"),
+    "points": ("y",),
+    "heat_map": ("lines",),
+}
 """What each kind of chart would not read."""
 CURVE_XS = ("round", "time")
 
@@ -84,7 +89,9 @@ def _check_names(source: Source, path: str, names: Iterable[str]) -> None:
         if name in seen:
             raise source.build_error(f"{path}.{place}", f"has the name {name!r}, which another one has; rename one.")
         if "/" in name:
-            raise source.build_error(f"{path}.{place}", f"has the name {name!r}; a slash divides names, so leave it out.")
+            raise source.build_error(
+                f"{path}.{place}", f"has the name {name!r}; a slash divides names, so leave it out."
+            )
         seen.add(name)
 
 
@@ -122,7 +129,9 @@ def _check_chart(source: Source, path: str, chart: Chart, part: Part) -> None:
             raise source.build_error(path, f"is a chart of the kind {chart.kind} and lacks the key {name}; add it.")
     for name in _IGNORED[chart.kind]:
         if getattr(chart, name) is not None:
-            raise source.build_error(f"{path}.{name}", f"means nothing to a chart of the kind {chart.kind}; leave it out.")
+            raise source.build_error(
+                f"{path}.{name}", f"means nothing to a chart of the kind {chart.kind}; leave it out."
+            )
     if chart.measure is not None:
         _check_target(source, f"{path}.measure", chart.measure, part)
     used = []
@@ -132,7 +141,9 @@ def _check_chart(source: Source, path: str, chart: Chart, part: Part) -> None:
             continue
         _require_axis(source, f"{path}.{name}", found, part)
         if found in used:
-            raise source.build_error(f"{path}.{name}", f"is {found}, which the chart shows already; choose another axis.")
+            raise source.build_error(
+                f"{path}.{name}", f"is {found}, which the chart shows already; choose another axis."
+            )
         used.append(found)
     if chart.kind == "curves" and chart.x not in CURVE_XS:
         raise source.build_error(f"{path}.x", f"must be {' or '.join(CURVE_XS)} for curves, not {chart.x!r}.")
@@ -142,7 +153,9 @@ def _check_chart(source: Source, path: str, chart: Chart, part: Part) -> None:
 def _check_claim(source: Source, path: str, claim: Claim, experiment: Experiment) -> None:
     parts = {part.name: part for part in experiment.parts}
     if claim.part not in parts:
-        raise source.build_error(f"{path}.part", f"is {claim.part!r}, and there is no such part{suggest(claim.part, parts)}")
+        raise source.build_error(
+            f"{path}.part", f"is {claim.part!r}, and there is no such part{suggest(claim.part, parts)}"
+        )
     part = parts[claim.part]
     _check_target(source, f"{path}.measure", claim.measure, part)
     wanted = [name for name in ("at_most", "at_least", "highest", "lowest") if getattr(claim, name) is not None]
@@ -159,7 +172,9 @@ def _check_claim(source: Source, path: str, claim: Claim, experiment: Experiment
     _check_choices(source, f"{path}.of", claim.of, part, used)
     if claim.less is not None:
         # what is subtracted may be one point of the axis that the claim goes over
-        _check_choices(source, f"{path}.less", claim.less, part, [name for name in used if name not in dict(claim.less)])
+        _check_choices(
+            source, f"{path}.less", claim.less, part, [name for name in used if name not in dict(claim.less)]
+        )
 
 
 def _check_choices(

@@ -146,7 +146,7 @@ def _of_record(name: str) -> Compute:
 
 def _stopped(outcome: Outcome, target: float | None) -> float | None:
     del target
-    return _PERCENT * float(outcome.record["status"] == "stopped")
+    return _PERCENT * float(outcome.record["status"] != "finished")
 
 
 def _seconds(outcome: Outcome, target: float | None) -> float | None:
@@ -187,7 +187,7 @@ MEASURES: dict[str, Measure] = {
     "lowest_honest_trust": Measure(
         "lowest trust share of an honest trainer", "%", _of_trainers("trust_share", lambda name: not name, min)
     ),
-    "stopped": Measure("chains that stopped", "%", _stopped),
+    "stopped": Measure("chains that did not reach the last round", "%", _stopped),
     "forks": Measure("heights with two certificates", "", _of_record("forks")),
     "evidence": Measure("keys convicted", "", _of_record("evidence")),
     "seconds": Measure("processor time", "s", _seconds, timed=True),

@@ -83,12 +83,17 @@ def measure_world(world: World, task: Task) -> Record:
         results = build_results(world, simulated, shards)
         return {
             **_describe(results, watcher),
-            "status": "stopped" if stopped else "finished",
+            "status": describe_end(world, simulated.clock.now_ms) if stopped else "finished",
             "reason": stopped,
             "backdoor": measure_backdoor(world, federation, stores, simulated.state.head.header.model, shards.test),
             "forks": count_forks(federation.genesis, stores),
             "evidence": len(simulated.state.core.convicted),
         }
+
+
+def describe_end(world: World, now_ms: int) -> str:
+    """Return whether a world ended because its time was over, or because nothing was left that could go on."""
+    return "time over" if now_ms >= world.scenario.run.time_limit else "stopped"
 
 
 def _describe(results: Results, watcher: TrustWatcher) -> Record:

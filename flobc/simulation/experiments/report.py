@@ -46,7 +46,7 @@ def write_report(
     rows = [row for part in found for row in _iterate_rows(part)]
     measures = _list_measures(experiment)
     titles = [
-        *("part", "point", "seeds", "stopped"),
+        *("part", "point", "seeds", "unfinished"),
         *(title for item in measures for title in (item, f"{item}_half", f"{item}_seeds")),
     ]
     texts = {
@@ -81,7 +81,7 @@ def _iterate_rows(found: Found) -> Iterator[dict[str, Any]]:
     for points in _list_points(found):
         outcomes = found.get_seeds(points)
         row: dict[str, Any] = {"part": found.part.name, "point": "/".join(points), "seeds": len(outcomes)}
-        row["stopped"] = sum(outcome.record["status"] == "stopped" for outcome in outcomes.values())
+        row["unfinished"] = sum(outcome.record["status"] != "finished" for outcome in outcomes.values())
         for name in found.part.measures:
             if MEASURES[name].timed:
                 continue
@@ -184,11 +184,11 @@ def _build_part(found: Found) -> list[str]:
         f"- {'/'.join(points)}, seed {seed}: {outcome.record['reason']}"
         for points in _list_points(found)
         for seed, outcome in found.get_seeds(points).items()
-        if outcome.record["status"] == "stopped"
+        if outcome.record["status"] != "finished"
     ]
-    if stopped:
+    if stopped and not found.part.fixed_time:
         more = [f"- and {len(stopped) - _MOST_FAILURES} more"] if len(stopped) > _MOST_FAILURES else []
-        lines += ["", "Chains that stopped before their last round:", "", *stopped[:_MOST_FAILURES], *more]
+        lines += ["", "Chains that did not reach their last round:", "", *stopped[:_MOST_FAILURES], *more]
     return lines
 
 
@@ -213,8 +213,8 @@ def _build_conditions(name: str, conditions: Conditions) -> list[str]:
         f"`{conditions.command}`",
         f"- {conditions.cells - conditions.missing} of {conditions.cells} cells, {conditions.seeds}; each cell is one "
         "simulation in a process of its own with one thread",
-        "- ± is half of the 95 % confidence interval of the mean over seeds (Student's t); differences are taken seed by "
-        "seed. In brackets stands how many seeds have the value, where not all do. All seeds share one test set.",
+        "- ± is half of the 95 % confidence interval of the mean over seeds (Student's t); differences are taken seed "
+        "by seed. In brackets stands how many seeds have the value, where not all do. All seeds share one test set.",
         f"- {conditions.seconds / 60:.1f} minutes of one core for all cells together",
         *(f"- machine: {machine}" for machine in conditions.machines),
         "- `cells/` holds each cell's record with its scenario, which `flobc simulate` takes, and the head of its "

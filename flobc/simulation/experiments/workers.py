@@ -80,8 +80,9 @@ def carry_out(cells: Sequence[Cell], workers: int, data_directory: Path | None) 
             while waiting and len(running) < workers:
                 worker = Worker(waiting.pop(), data_directory)
                 running[worker.connection] = worker
-            for connection in wait(list(running)):
-                yield running.pop(connection).collect()  # type: ignore[index]
+            ready = wait(list(running))
+            for connection in [connection for connection in running if connection in ready]:
+                yield running.pop(connection).collect()
     finally:
         for worker in running.values():
             worker.stop()
