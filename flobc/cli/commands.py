@@ -70,6 +70,7 @@ def build_parser() -> CommandParser:
     add_looks(commands)
     add_verify(commands)
     add_export(commands)
+    add_report(commands)
     add_keys(commands)
     add_data(commands)
     for name, about in (("tasks", "list the shipped tasks"), ("presets", "show what each preset sets")):
@@ -359,6 +360,16 @@ def add_verify(commands: Commands) -> None:
     )
     add_ledger_access(command)
     add_option(command, command, "--parent", metavar="PATH", help="the chain (or its genesis) that it must succeed")
+    add_output_options(command)
+
+
+def add_report(commands: Commands) -> None:
+    """Add ``flobc report``."""
+    command = commands.add("report", lazily("report"), "write a page about a chain: accuracy, trust, rejections, bytes")
+    command.epilog = "example: flobc report chain --output page"
+    add_place(command, "the run to report on; the newest unless given")
+    about = "where it is written (default: report/ in the run's directory, NAME-report beside an export)"
+    add_option(command, command, "--output", metavar="DIR", help=about)
     add_output_options(command)
 
 
