@@ -123,9 +123,9 @@ def require_tree(source: Source, path: str, node: Node) -> Node:
     if not isinstance(node, yaml.MappingNode):
         raise source.build_error(path, "must be a map of keys.")
     names = tuple(str(name.value) for name, _ in node.value)
-    for place, value in source.read_map(path, node, names):
+    for name, value in source.read_map(path, node, names):
         if isinstance(value, yaml.MappingNode):
-            require_tree(source, place, value)
+            require_tree(source, f"{path}.{name}", value)
     return node
 
 

@@ -105,7 +105,9 @@ def _list_updates(story: ChainStory, reasons: Sequence[str]) -> list[Line]:
     heights = [row.height for row in story.blocks]
     accepted = Line("accepted", heights, [row.accepted for row in story.blocks])
     unused = [Line("unused", heights, [row.unused for row in story.blocks])]
-    refused = [Line(_name(reason), heights, [row.rejected.get(reason, 0) for row in story.blocks]) for reason in reasons]
+    refused = [
+        Line(_name(reason), heights, [row.rejected.get(reason, 0) for row in story.blocks]) for reason in reasons
+    ]
     return [accepted, *(unused if any(row.unused for row in story.blocks) else []), *refused]
 
 
@@ -171,7 +173,9 @@ def _build_rounds(story: ChainStory) -> list[str]:
     for row in story.blocks:
         refused.update(row.rejected)
     lines = ["## How rounds closed", ""]
-    lines += build_table(("closed by", "blocks"), [(_name(name), str(count)) for name, count in sorted(closings.items())])
+    lines += build_table(
+        ("closed by", "blocks"), [(_name(name), str(count)) for name, count in sorted(closings.items())]
+    )
     lines += ["", "## Why updates were rejected", ""]
     if not refused:
         return [*lines, "None was.", ""]

@@ -151,7 +151,9 @@ def _load_virtual_times(path: Path) -> dict[int, float]:
 
 def _build_row(block: Block, log_bytes: int, test: float | None, virtual_s: float | None) -> BlockRow:
     header = block.header
-    votes = [statistics.median_low(vote.elapsed_ms for vote in found.votes) for found in block.body.votes if found.votes]
+    votes = [
+        statistics.median_low(vote.elapsed_ms for vote in found.votes) for found in block.body.votes if found.votes
+    ]
     return BlockRow(
         height=block.height,
         closing=header.closing.name.lower(),
