@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 from argparse import Namespace
-from collections.abc import Callable
 
 from flobc.cli.options import CHAIN, GROUPS, PRESET_NAMES, read_options
 from flobc.cli.parser import (
@@ -16,17 +14,9 @@ from flobc.cli.parser import (
     add_output_options,
     add_place,
     build_root,
+    lazily,
 )
-
-
-def lazily(module: str, function: str = "execute") -> Callable[[Namespace], int]:
-    """Return a function that imports its module when called, so that ``flobc --help`` loads no library."""
-
-    def execute(arguments: Namespace) -> int:
-        found: Callable[[Namespace], int] = getattr(importlib.import_module(f"flobc.cli.{module}"), function)
-        return found(arguments)
-
-    return execute
+from flobc.cli.study_commands import add_experiment, add_report, add_simulate
 
 
 def execute_run(arguments: Namespace) -> int:
@@ -93,40 +83,6 @@ def add_run(commands: Commands) -> None:
         "(default: a new directory in your data folder, or your same command's unfinished run)",
     )
     add_option(group, command, "--new", action="store_true", help="start anew; a run in --dir is moved aside")
-    add_output_options(command)
-
-
-def add_simulate(commands: Commands) -> None:
-    """Add ``flobc simulate``."""
-    command = commands.add("simulate", lazily("simulate"), "let a scenario's world go on under a virtual clock")
-    command.usage = "flobc simulate SCENARIO.yaml [OPTIONS]"
-    command.epilog = "example: flobc simulate examples/scenarios/stragglers.yaml --out results"
-    command.add_argument("scenario", metavar="SCENARIO.yaml", help="the world; docs/simulation.md lists every key")
-    add_option(command, command, "--dir", metavar="DIR", help="keep the chain there, results beside it")
-    add_option(command, command, "--out", metavar="DIR", help="write results.json, results.csv and trainers.csv there")
-    add_option(command, command, "--new", action="store_true", help="a run in --dir is moved aside")
-    add_option(command, command, "--seed", metavar="N", help="instead of the scenario's")
-    add_option(command, command, "--rounds", metavar="N", help="instead of the scenario's")
-    add_option(command, command, "--workers", metavar="N", default="0", help="threads; 0 is one per core")
-    add_output_options(command)
-
-
-def add_experiment(commands: Commands) -> None:
-    """Add ``flobc experiment``."""
-    command = commands.add("experiment", lazily("experiments"), "repeat a study with every seed and write a page of it")
-    command.usage = "flobc experiment NAME|FILE.yaml [OPTIONS]"
-    command.epilog = "example: flobc experiment reward-penalty --output docs/experiments/reward-penalty"
-    command.add_argument(
-        "experiment", nargs="?", metavar="NAME|FILE.yaml", help="which one; docs/experiments.md lists every key"
-    )
-    add_option(
-        command, command, "--output", metavar="DIR", help="cells and report; what is there already is not done again"
-    )
-    add_option(command, command, "--seeds", metavar="N", help="seeds 1 to N instead of the experiment's")
-    add_option(command, command, "--only", metavar="CELL", help="cells with this in their name, or of a pattern with *")
-    add_option(command, command, "--workers", metavar="N", default="0", help="processes; 0 is one per core")
-    add_option(command, command, "--quick", action="store_true", help="one seed and few rounds, to try it out")
-    add_option(command, command, "--list", action="store_true", help="show the experiments, or the cells of one")
     add_output_options(command)
 
 
@@ -360,16 +316,6 @@ def add_verify(commands: Commands) -> None:
     )
     add_ledger_access(command)
     add_option(command, command, "--parent", metavar="PATH", help="the chain (or its genesis) that it must succeed")
-    add_output_options(command)
-
-
-def add_report(commands: Commands) -> None:
-    """Add ``flobc report``."""
-    command = commands.add("report", lazily("report"), "write a page about a chain: accuracy, trust, rejections, bytes")
-    command.epilog = "example: flobc report chain --output page"
-    add_place(command, "the run to report on; the newest unless given")
-    about = "where it is written (default: report/ in the run's directory, NAME-report beside an export)"
-    add_option(command, command, "--output", metavar="DIR", help=about)
     add_output_options(command)
 
 

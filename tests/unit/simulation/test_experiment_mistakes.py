@@ -34,7 +34,7 @@ MISTAKES = {
 """The first line of the text is empty, so the title stands on line 2."""
 
 WORLDS = {
-    "unknown key of the world": ("sync: bsp}", "snyc: bsp}", 6, "run.snyc", "did you mean 'sync'?"),
+    "unknown key of the world": ("sync: bsp}", "synch: bsp}", 6, "run.synch", "did you mean 'sync'?"),
     "value that the key does not take": ("[none, flobc_plus]", "[none, flobc_pluss]", 11, "run.trust", "'flobc_plus'?"),
     "key that no value reads": ("rounds: 2,", "rounds: 2, quota: 3,", 6, "run.quota", "means nothing while run.sync"),
     "key of an axis that is not there": ("key: run.trust", "key: run.turst", 11, "run.turst", "did you mean 'trust'?"),
