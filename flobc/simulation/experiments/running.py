@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -66,9 +67,10 @@ def run_experiment(loaded: Loaded, order: Order, directory: Path, watcher: Watch
         missing = [cell for cell in unite(chosen) if store.find(cell) is None]
         watcher.on_start(len(unite(chosen)), len(missing))
         machine = describe_machine()
-        for finished in carry_out(missing, order.workers, order.extent.data_directory):
-            keep(store, finished, machine)
-            watcher.on_cell(finished)
+        with closing(carry_out(missing, order.workers, order.extent.data_directory)) as ended:
+            for finished in ended:
+                keep(store, finished, machine)
+                watcher.on_cell(finished)
         store.finish()
         return report(loaded, order, cells, store)
 

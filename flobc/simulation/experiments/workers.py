@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -71,7 +71,7 @@ class Worker:
         self.connection.close()
 
 
-def carry_out(cells: Sequence[Cell], workers: int, data_directory: Path | None) -> Iterator[Finished]:
+def carry_out(cells: Sequence[Cell], workers: int, data_directory: Path | None) -> Generator[Finished, None, None]:
     """Carry out cells, so many at a time, and yield each as it ends; whoever stops asking stops them all."""
     waiting = list(reversed(cells))
     running: dict[Connection, Worker] = {}
