@@ -20,6 +20,7 @@ from flobc.simulation.experiments.cells import Cell
 from flobc.simulation.experiments.measures import Record
 from flobc.simulation.experiments.measuring import measure
 
+WARMING = f"{__package__}.warming"
 _GRACE_S = 5.0
 _KIB = 1024
 
@@ -40,7 +41,7 @@ class Worker:
 
     def __init__(self, cell: Cell, data_directory: Path | None) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__])  # torch is loaded once, not by each
+        context.set_forkserver_preload([__name__, WARMING])  # torch is loaded once, not by each
         self.cell = cell
         self.connection, theirs = context.Pipe(duplex=False)
         arguments = (theirs, cell.text, cell.centralised, data_directory)
