@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 from argparse import Namespace
-from collections.abc import Callable
 
 from flobc.cli.options import CHAIN, GROUPS, PRESET_NAMES, read_options
 from flobc.cli.parser import (
@@ -16,17 +14,9 @@ from flobc.cli.parser import (
     add_output_options,
     add_place,
     build_root,
+    lazily,
 )
-
-
-def lazily(module: str, function: str = "execute") -> Callable[[Namespace], int]:
-    """Return a function that imports its module when called, so that ``flobc --help`` loads no library."""
-
-    def execute(arguments: Namespace) -> int:
-        found: Callable[[Namespace], int] = getattr(importlib.import_module(f"flobc.cli.{module}"), function)
-        return found(arguments)
-
-    return execute
+from flobc.cli.study_commands import add_experiment, add_report, add_simulate
 
 
 def execute_run(arguments: Namespace) -> int:
@@ -59,6 +49,7 @@ def build_parser() -> CommandParser:
     commands = add_commands(root, "commands")
     add_run(commands)
     add_simulate(commands)
+    add_experiment(commands)
     add_system(commands)
     add_trace(commands)
     add_scaling(commands)
@@ -70,6 +61,7 @@ def build_parser() -> CommandParser:
     add_looks(commands)
     add_verify(commands)
     add_export(commands)
+    add_report(commands)
     add_keys(commands)
     add_data(commands)
     for name, about in (("tasks", "list the shipped tasks"), ("presets", "show what each preset sets")):
@@ -105,21 +97,6 @@ def add_run_pages(command: CommandParser) -> None:
     add_option(group, command, "--web", action="store_true", help=about)
     add_option(group, command, "--web-port", metavar="PORT", help="8080 unless given; 0 for any free one")
     add_option(group, command, "--no-wait", action="store_true", help="the pages end with the run at a terminal too")
-
-
-def add_simulate(commands: Commands) -> None:
-    """Add ``flobc simulate``."""
-    command = commands.add("simulate", lazily("simulate"), "let a scenario's world go on under a virtual clock")
-    command.usage = "flobc simulate SCENARIO.yaml [OPTIONS]"
-    command.epilog = "example: flobc simulate examples/scenarios/stragglers.yaml --out results"
-    command.add_argument("scenario", metavar="SCENARIO.yaml", help="the world; docs/simulation.md lists every key")
-    add_option(command, command, "--dir", metavar="DIR", help="keep the chain there, results beside it")
-    add_option(command, command, "--out", metavar="DIR", help="write results.json, results.csv and trainers.csv there")
-    add_option(command, command, "--new", action="store_true", help="a run in --dir is moved aside")
-    add_option(command, command, "--seed", metavar="N", help="instead of the scenario's")
-    add_option(command, command, "--rounds", metavar="N", help="instead of the scenario's")
-    add_option(command, command, "--workers", metavar="N", default="0", help="threads; 0 is one per core")
-    add_output_options(command)
 
 
 def add_run_options(command: CommandParser) -> None:

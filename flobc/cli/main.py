@@ -4,7 +4,7 @@
 code  meaning
 ====  ===========================================================================
 0     done
-1     flobc doctor found a problem
+1     flobc doctor found a problem, or cells of an experiment failed
 2     the request cannot be done: the sentence on stderr says why and what to do
 3     a chain does not hold, or not all that was to be checked could be
 4     the chain stopped, or a node broke a rule of the protocol

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from flobc import __version__
@@ -60,6 +61,16 @@ def parse(parser: CommandParser, arguments: Sequence[str]) -> argparse.Namespace
         near = suggest(options[0], command.known)
         raise UsageError(f"There is no option {options[0]!r}{near} See: {command.prog} --help")
     raise UsageError(f"{command.prog} does not expect {extra[0]!r}; see: {command.prog} --help")
+
+
+def lazily(module: str, function: str = "execute") -> Callable[[argparse.Namespace], int]:
+    """Return a function that imports its module when called, so that ``flobc --help`` loads no library."""
+
+    def execute(arguments: argparse.Namespace) -> int:
+        found: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(f"flobc.cli.{module}"), function)
+        return found(arguments)
+
+    return execute
 
 
 def add_commands(parser: CommandParser, title: str) -> Commands:

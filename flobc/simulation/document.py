@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -13,6 +15,7 @@ from flobc.errors import DataError, UsageError
 from flobc.learning.suggest import suggest
 
 _MAX_BYTES = 1 << 20
+_WIDTH = 120
 
 Node = yaml.Node
 
@@ -29,10 +32,11 @@ def is_list(node: Node) -> bool:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a scenario comes from: its file's name, and the line of each key that was read."""
+    """Where a scenario, or ``what`` else is read, comes from: its file's name, and the line of each key."""
 
     name: str
     lines: dict[str, int] = field(default_factory=dict)
+    what: str = "scenario"
 
     def note(self, path: str, node: Node) -> None:
         """Remember on which line the value at ``path`` stands."""
@@ -43,7 +47,7 @@ class Source:
         near = path
         while near and near not in self.lines:
             near = near.rpartition(".")[0]
-        return UsageError(f"{self.name}:{self.lines.get(near, 1)}: {path or 'the scenario'} {sentence}")
+        return UsageError(f"{self.name}:{self.lines.get(near, 1)}: {path or f'the {self.what}'} {sentence}")
 
     def read_map(self, path: str, node: Node, known: tuple[str, ...]) -> Iterator[tuple[str, Node]]:
         """Yield the keys and values of a map, its lines noted. **Raises** UsageError for one unknown or given twice."""
@@ -55,7 +59,7 @@ class Source:
             place = f"{path}.{key}" if path else key
             self.note(place, name)
             if key not in known:
-                of = f"{path} has" if path else "A scenario has"
+                of = f"{path} has" if path else f"{'An' if self.what[0] in 'aeiou' else 'A'} {self.what} has"
                 sentence = f"is no key{suggest(key, known)} {of} {', '.join(known)}."
                 raise self.build_error(place, sentence)
             if key in seen:
@@ -82,21 +86,23 @@ class Source:
         return str(node.value)
 
 
-def load_text(path: Path) -> str:
-    """Return a scenario file's text. **Raises** DataError when it cannot be read."""
+def load_text(path: Path, what: str = "scenario", page: str = "docs/simulation.md") -> str:
+    """Return the text of a file that holds ``what``. **Raises** DataError when it cannot be read."""
     try:
         data = read_regular(path, _MAX_BYTES)
     except OSError as error:
-        raise DataError(f"Cannot read the scenario {path}: {error.strerror}; check the path.") from error
+        raise DataError(f"Cannot read the {what} {path}: {error.strerror}; check the path.") from error
     if data is None:
-        raise DataError(f"There is no scenario {path}; docs/simulation.md shows one.")
+        raise DataError(f"There is no {what} {path}; {page} shows one.")
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise DataError(f"The scenario {path} is no UTF-8 text ({error}); save it as such.") from error
+        raise DataError(f"The {what} {path} is no UTF-8 text ({error}); save it as such.") from error
 
 
-def parse_document(name: str, text: str) -> tuple[Source, Node]:
+def parse_document(
+    name: str, text: str, what: str = "scenario", page: str = "docs/simulation.md"
+) -> tuple[Source, Node]:
     """Return ``name`` as a source, and the root node of its text. **Raises** UsageError naming the line."""
     try:
         root = yaml.compose(text, yaml.SafeLoader)
@@ -104,9 +110,55 @@ def parse_document(name: str, text: str) -> tuple[Source, Node]:
         mark = getattr(error, "problem_mark", None)
         line = 1 if mark is None else mark.line + 1
         problem = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise UsageError(f"{name}:{line}: the scenario is no YAML: {problem}; mend it there.") from error
+        raise UsageError(f"{name}:{line}: the {what} is no YAML: {problem}; mend it there.") from error
     except RecursionError as error:
-        raise UsageError(f"{name}:1: the scenario is nested too deeply; no section needs more than four.") from error
+        raise UsageError(f"{name}:1: the {what} is nested too deeply; none needs that.") from error
     if root is None:
-        raise UsageError(f"{name}:1: the scenario is empty; docs/simulation.md shows one.")
-    return Source(name), root
+        raise UsageError(f"{name}:1: the {what} is empty; {page} shows one.")
+    return Source(name, what=what), root
+
+
+def require_tree(source: Source, path: str, node: Node) -> Node:
+    """Return a map that is to be merged, its lines noted. **Raises** UsageError unless it is one, each key once."""
+    if not isinstance(node, yaml.MappingNode):
+        raise source.build_error(path, "must be a map of keys.")
+    names = tuple(str(name.value) for name, _ in node.value)
+    for name, value in source.read_map(path, node, names):
+        if isinstance(value, yaml.MappingNode):
+            require_tree(source, f"{path}.{name}", value)
+    return node
+
+
+def list_items(node: Node) -> list[tuple[Node, Node]]:
+    """Return the keys and values of a map, as nodes; none of what is no map."""
+    return list(node.value) if isinstance(node, yaml.MappingNode) else []
+
+
+def merge(base: Node, over: Node) -> Node:
+    """Return ``base`` with what ``over`` says in its place: maps key by key, anything else as a whole."""
+    if not isinstance(base, yaml.MappingNode) or not isinstance(over, yaml.MappingNode):
+        return over
+    found = {name.value: (name, value) for name, value in base.value}
+    for name, value in over.value:
+        before = found.get(name.value)
+        found[name.value] = (name, value if before is None else merge(before[1], value))
+    return yaml.MappingNode(base.tag, list(found.values()), base.start_mark, base.end_mark, flow_style=False)
+
+
+def build_node(data: Any) -> Node:
+    """Return plain data as a node."""
+    node: Node = yaml.compose(json.dumps(data), yaml.SafeLoader)  # type: ignore[assignment]  # JSON is YAML, never empty
+    return node
+
+
+def nest(path: str, node: Node) -> Node:
+    """Return the map that has ``node`` at a path such as ``run.sync``."""
+    for name in reversed(path.split(".")):
+        key = yaml.ScalarNode("tag:yaml.org,2002:str", name, node.start_mark, node.end_mark)
+        node = yaml.MappingNode("tag:yaml.org,2002:map", [(key, node)], node.start_mark, node.end_mark)
+    return node
+
+
+def write_node(node: Node) -> str:
+    """Return a node as the text of a file."""
+    return str(yaml.serialize(node, Dumper=yaml.SafeDumper, allow_unicode=True, width=_WIDTH))

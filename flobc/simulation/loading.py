@@ -11,7 +11,7 @@ from flobc.composition.presets import get_preset
 from flobc.composition.settings import RunSettings, validate_settings
 from flobc.protocol.params import validate_chain_params
 from flobc.simulation.checking import check_scenario
-from flobc.simulation.document import Source, load_text, parse_document
+from flobc.simulation.document import Node, Source, load_text, parse_document
 from flobc.simulation.joining import derive_operator
 from flobc.simulation.reading import read_record
 from flobc.simulation.scenario import Scenario, get_given
@@ -37,6 +37,8 @@ TARGETS = {
     "score_metric": "params.scoring.metric",
     "accept_tolerance": "params.scoring.accept_tolerance",
     "min_mass": "params.weights.min_mass_ppm",
+    "max_share": "params.weights.max_share_ppm",
+    "norm_factor": "params.aggregation.norm_factor_ppm",
     "admission": "params.admission.mode",
     "max_trainers": "params.admission.max_trainers",
     "max_joins": "params.admission.max_joins_per_block",
@@ -68,6 +70,13 @@ def read_world(
 ) -> World:
     """As ``load_world``, from a text. **Raises** UsageError naming ``name``, line and key."""
     source, root = parse_document(name, text)
+    return dataclasses.replace(check_world(source, root, changes, data_directory), text=text)
+
+
+def check_world(
+    source: Source, root: Node, changes: dict[str, Any] | None = None, data_directory: Path | None = None
+) -> World:
+    """As ``read_world``, from the root node of a document. **Raises** UsageError naming ``source``, line and key."""
     scenario = read_record(source, "", root, Scenario)
     scenario = dataclasses.replace(
         scenario,
@@ -76,7 +85,7 @@ def read_world(
     )
     settings = build_settings(scenario)
     check_scenario(scenario, settings, source)
-    return World(scenario, settings, text)
+    return World(scenario, settings)
 
 
 def build_world(scenario: Scenario) -> World:
@@ -94,7 +103,7 @@ def build_settings(scenario: Scenario) -> RunSettings:
             settings = _set(settings, TARGETS[name], value)
     settings = dataclasses.replace(
         settings,
-        training={**settings.training, **get_given(scenario.training)},
+        training=merge_training(settings.training, get_given(scenario.training)),
         sharding=scenario.data.sharding or settings.sharding,
         data_directory=scenario.data.directory,
         attacks=scenario.attacks.trainers,
@@ -107,6 +116,13 @@ def build_settings(scenario: Scenario) -> RunSettings:
     validate_settings(settings)
     validate_chain_params(settings.params)
     return settings
+
+
+def merge_training(before: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return a preset's training settings with what is given; epochs take the place of steps, and steps of epochs."""
+    lengths = ("epochs", "steps")
+    replaced = lengths if any(name in given for name in lengths) else ()
+    return {**{name: value for name, value in before.items() if name not in replaced}, **given}
 
 
 def _set(settings: RunSettings, target: str, value: Any) -> RunSettings:

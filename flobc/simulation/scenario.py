@@ -76,6 +76,10 @@ class RunScenario:
     accept_tolerance: int | None = key(share(), None)
     min_mass: int | None = key(share(), None)
     """Least denominator of the weights, as a share of the active trainers: lower it where few of them are awake."""
+    max_share: int | None = key(_above_zero(), None)
+    """Most weight of one update."""
+    norm_factor: int | None = key(share("0%", "10000%"), None)
+    """How many times the last block's median norm an update may have; 0% bounds nothing."""
 
 
 @dataclass(frozen=True)

@@ -7,27 +7,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from flobc.composition.estimates import Estimate, estimate_mean
 from flobc.composition.scaling.measurement import Measurement, compute_percentile
 from flobc.composition.scaling.plan import MIN_FIT, LoadPlan, Step
-
-CONFIDENCE = 0.95
-_QUANTILES = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
-    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
-)
-"""Student's t for 95 %, by degrees of freedom from 1; **Source**: Student 1908."""
-_NORMAL = 1.960
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean and half the width of its 95 % confidence interval, None for a single value."""
-
-    mean: float
-    half: float | None
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3g}" if self.half is None else f"{self.mean:.3g} ± {self.half:.2g}"
 
 
 @dataclass(frozen=True)
@@ -97,16 +79,6 @@ class Figures:
     def best(self) -> Point | None:
         """The point with the most updates a second."""
         return max(self.points, key=lambda point: point.updates_per_s.mean, default=None)
-
-
-def estimate_mean(values: Sequence[float]) -> Estimate:
-    """Estimate the mean of independent, near normal values."""
-    mean = statistics.fmean(values)
-    if len(values) < 2:
-        return Estimate(mean, None)
-    freedom = len(values) - 1
-    quantile = _QUANTILES[freedom - 1] if freedom <= len(_QUANTILES) else _NORMAL
-    return Estimate(mean, quantile * statistics.stdev(values) / math.sqrt(len(values)))
 
 
 def compute_figures(plan: LoadPlan, measurements: Sequence[Measurement]) -> Figures:

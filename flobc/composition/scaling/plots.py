@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import math
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from flobc.composition.pictures import drawing, save
 from flobc.composition.scaling.figures import Figures, Point
 from flobc.composition.scaling.plan import LoadPlan
 
 _SIZE_INCHES = (11, 4.5)
-_DOTS_PER_INCH = 130
 _CURVE_POINTS = 100
 
 
 def draw(plan: LoadPlan, figures: Figures) -> bytes:
     """Return a PNG: updates a second with confidence intervals and curve, and percentiles of rounds, over trainers."""
-    with mpl.rc_context({"font.size": 9, "axes.grid": True, "grid.alpha": 0.3}):
-        figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
+    with drawing(*_SIZE_INCHES) as figure:
         left, right = figure.subplots(1, 2)
         figure.suptitle(plan.name)
         points = sorted(figures.points, key=lambda point: (point.step.trainers, point.step.validators))
@@ -31,9 +27,7 @@ def draw(plan: LoadPlan, figures: Figures) -> bytes:
             axes.set_xlabel("trainers : validators")
             axes.set_ylim(bottom=0)
             axes.legend()
-        data = io.BytesIO()
-        figure.savefig(data, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
-    return data.getvalue()
+        return save(figure, "png")
 
 
 def _draw_rates(axes: Axes, figures: Figures, points: list[Point]) -> None:

@@ -16,6 +16,7 @@ from flobc.composition.scaling.figures import Figures, Point, compute_figures
 from flobc.composition.scaling.measurement import SOURCE, Measurement
 from flobc.composition.scaling.plan import LoadPlan, Window
 from flobc.composition.scaling.plots import draw
+from flobc.composition.sheets import build_table
 
 PICTURE = "report.png"
 _TITLES = (
@@ -164,7 +165,7 @@ def _build_table(figures: Figures) -> list[str]:
         ]
         for point in figures.points
     ]
-    return [f"| {' | '.join(cells)} |" for cells in (titles, ["---"] * len(titles), *rows)]
+    return build_table(titles, rows)
 
 
 def _build_fit(figures: Figures) -> list[str]:
