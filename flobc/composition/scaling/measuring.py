@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from flobc.adapters.grpc import LedgerClient
-from flobc.adapters.kafka import KafkaSettings, KafkaTopic
+from flobc.adapters.kafka import KafkaTopic
 from flobc.composition.archive.ledger import LedgerArchive
 from flobc.composition.scaling.census import BlockBook, Fate, UpdateCensus
 from flobc.composition.scaling.measurement import Measurement
@@ -16,6 +16,7 @@ from flobc.composition.scaling.plan import LoadPlan, Step, Window
 from flobc.composition.scaling.targets import Say, Site
 from flobc.composition.scaling.waiting import scale, wait_until
 from flobc.composition.scaling.watching import BlockWatch, SeenBlock
+from flobc.composition.services.connections import find_kafka, find_tls
 from flobc.composition.services.parts import get_topic_names
 from flobc.composition.verification import verify_chain
 from flobc.errors import DataError, TransientError, VerificationError
@@ -32,16 +33,17 @@ CENSUS_S = 60.0
 @contextmanager
 def open_bench(site: Site, plan: LoadPlan, say: Say) -> Iterator[Bench]:
     """What measures a site, following its chain until the end. **Raises** TransientError, DataError."""
-    ledger = LedgerClient(site.ledgers)
+    tls = find_tls()
+    ledger = LedgerClient(site.ledgers, tls)
     with ExitStack() as closing:
         closing.callback(ledger.close)
         genesis = ledger.get_genesis()
         if genesis is None:
             raise DataError(f"The ledgers at {', '.join(site.ledgers)} know no genesis; ask others.")
-        watch = closing.enter_context(BlockWatch(LedgerClient(site.ledgers)))
+        watch = closing.enter_context(BlockWatch(LedgerClient(site.ledgers, tls)))
         census = None
         if site.kafka is not None:
-            topic = KafkaTopic(KafkaSettings(site.kafka, "load"), get_topic_names(genesis)[1])
+            topic = KafkaTopic(find_kafka(site.kafka, "load"), get_topic_names(genesis)[1])
             census = closing.enter_context(UpdateCensus(topic, lambda: watch.height, from_start=site.is_new))
         yield Bench(site, plan, say, ledger, genesis, watch, census)
 
@@ -121,7 +123,7 @@ class Bench:
         """Look at everything that must hold after a step. **Raises** VerificationError."""
         height = self._watch.height
         self._read_blocks(height)
-        archive = LedgerArchive(self._site.ledgers)
+        archive = LedgerArchive(self._site.ledgers, find_tls())
         try:
             report = verify_chain(archive, full=False)
         finally:
@@ -177,7 +179,7 @@ class Bench:
 
 def _is_at(address: str, height: int, seen: dict[int, bytes]) -> bool:
     """Return whether a ledger has come to a height. **Raises** VerificationError for another head than was followed."""
-    client = LedgerClient((address,))
+    client = LedgerClient((address,), find_tls())
     try:
         head = client.get_head()
     finally:
