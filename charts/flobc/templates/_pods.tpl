@@ -70,7 +70,9 @@ capabilities: {drop: [ALL]}
 {{/* Settings of every service that takes part in the chain. Takes root and role. */}}
 {{- define "flobc.settings" -}}
 - {name: FLOBC_KAFKA, value: {{ include "flobc.kafkaAddress" .root | quote }}}
+{{- if ne .role "trainer" }}
 - {name: FLOBC_LISTEN, value: "0.0.0.0:7000"}
+{{- end }}
 - {name: FLOBC_METRICS, value: "0.0.0.0:9100"}
 - {name: FLOBC_LOG_LEVEL, value: {{ .root.Values.logLevel | quote }}}
 - {name: OMP_NUM_THREADS, value: "1"}
