@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from flobc.adapters.filesystem import FilePayloads
+from flobc.adapters.filesystem import FileModels, FilePayloads
 from flobc.adapters.grpc import LedgerClient
 from flobc.adapters.kafka import KafkaSettings, KafkaTopic
 from flobc.composition.archive.genesis import require_usable
@@ -40,6 +40,7 @@ class SystemArchive:
         head = self._ledger.get_head()
         self.height = 0 if head is None else head.height
         self._payloads = [FilePayloads(path) for path in sorted((root / "nodes").glob("validator-*/payloads"))]
+        self._models = [FileModels(path) for path in sorted((root / "nodes").glob("validator-*/models"))]
         self._topic_payloads = TopicPayloads(lambda: self._open_topic(1))
 
     def records(self) -> Iterator[bytes]:
@@ -60,8 +61,11 @@ class SystemArchive:
         return self._topic_payloads.get(update) if found is None else found
 
     def model(self, digest: bytes) -> NDArray[np.int32] | None:
-        """Return a model that the ledgers hold, or None. **Shapes**: (D,)."""
-        return self._ledger.get_model(digest)
+        """Return a model that the ledgers hold, or a validator's directory, or None. **Shapes**: (D,)."""
+        found = self._ledger.get_model(digest)
+        if found is not None:
+            return found
+        return next((found for store in self._models if (found := store.get(digest)) is not None), None)
 
     def state(self, digest: bytes) -> bytes | None:
         """Return a core state that the ledgers hold, or None."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.chart import CHART, EXAMPLES, Item, find, helm, list_names, list_pods, load_values, render_example
+from tests.support.chart import CHART, EXAMPLES, JOBS, Item, find, helm, list_names, list_pods, load_values, render_example
 
 validator = pytest.importorskip("kubernetes_validate", reason="needs kubernetes-validate")
 
@@ -82,19 +82,19 @@ def test_an_account_s_token_is_mounted_only_where_kubernetes_is_asked(example: s
         role = labels["app.kubernetes.io/component"]
         assert pod["enableServiceLinks"] is False, name
         assert pod["serviceAccountName"] in accounts, name
-        assert pod["automountServiceAccountToken"] is (role in ("genesis", "scale")), name
+        assert pod["automountServiceAccountToken"] is (role in ("genesis", "succession", "scale")), name
     for item in items:
         if item["kind"] == "ServiceAccount":
             assert item["automountServiceAccountToken"] is False
     bound = {subject["name"] for item in items if item["kind"] == "RoleBinding" for subject in item["subjects"]}
-    assert {name.rpartition("-")[2] for name in bound} <= {"genesis", "scale"}
+    assert {name.rpartition("-")[2] for name in bound} <= {"genesis", "succession", "scale"}
 
 
 @every_example
 def test_every_service_is_probed_and_has_time_to_end(example: str) -> None:
     for name, labels, pod in list_pods(render_example(example)):
         role = labels["app.kubernetes.io/component"]
-        if role in ("genesis", "scale", "test"):
+        if role in JOBS:
             continue
         (container,) = pod["containers"]
         assert {"livenessProbe", "readinessProbe"} <= container.keys(), name
