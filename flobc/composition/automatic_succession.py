@@ -24,9 +24,7 @@ def build_automatic_plan(parent: Genesis, validators: Iterable[bytes]) -> Plan:
     **Raises** UsageError when no chain could live with it.
     """
     wanted, present = set(validators), set(parent.validators)
-    changes = Changes(
-        add_validators=tuple(sorted(wanted - present)), remove_validators=tuple(sorted(present - wanted))
-    )
+    changes = Changes(add_validators=tuple(sorted(wanted - present)), remove_validators=tuple(sorted(present - wanted)))
     return build_plan(parent, changes, parent.params)
 
 

@@ -1,4 +1,4 @@
-"""Begin a succession: store new validators' keys and the plan, and take the validators away so that they can approve it.
+"""Begin a succession: store new validators' keys and the plan, and stop the validators so that they can approve it.
 
 Every step may be repeated, and what is stored is used again. The environment names the objects; with OPERATOR_KEY the
 operator signs the plan, which validators that approve it unseen ask for.
@@ -16,9 +16,12 @@ from pathlib import Path
 from cluster import Cluster
 
 from flobc.adapters.filesystem.keys import create_key_file, load_key_file
+from flobc.composition.archive.ledger import LedgerArchive
 from flobc.composition.automatic_succession import build_automatic_plan, sign_plan
+from flobc.composition.services.connections import build_tls
+from flobc.composition.services.settings import LedgerSettings, load_settings, split_addresses
 from flobc.composition.succession import load_genesis_alone
-from flobc.errors import FlobcError
+from flobc.errors import FlobcError, TransientError
 from flobc.protocol.encoding import encode
 from flobc.protocol.params import Genesis
 
@@ -38,15 +41,33 @@ def main() -> int:
         if cluster.get("configmaps", os.environ["NEXT"]) is not None:
             print("the successor is there already", flush=True)
             return 0
+        require_blocks()
         store_plan(cluster)
         stop_validators(cluster)
     except urllib.error.URLError as error:
         print(f"Kubernetes did not answer ({error}); this Job tries again.", file=sys.stderr)
         return 1
+    except TransientError as error:
+        print(error, file=sys.stderr)
+        return 1
     except (RefusedError, FlobcError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
+
+
+def require_blocks() -> None:
+    """Check that the chain has a certified block: by then a quorum has sealed, and who never sealed cannot approve.
+
+    **Raises** RefusedError, before anything is changed; FlobcError.
+    """
+    settings = load_settings(LedgerSettings)
+    archive = LedgerArchive(split_addresses(os.environ["LEDGERS"]), build_tls(settings))
+    archive.close()
+    if not archive.height:
+        raise RefusedError(
+            "The chain has no block yet, so no validator can approve a successor; wait for one."
+        )
 
 
 def store_plan(cluster: Cluster) -> None:
@@ -134,7 +155,9 @@ def stop_validators(cluster: Cluster) -> None:
     until_s = time.monotonic() + WAIT_S
     while cluster.count_pods(os.environ["SELECTOR"]):
         if time.monotonic() > until_s:
-            raise RefusedError("Validators' pods do not end; see what keeps them with kubectl describe, and upgrade again.")
+            raise RefusedError(
+                "Validators' pods do not end; see what keeps them with kubectl describe, and upgrade again."
+            )
         time.sleep(POLL_S)
 
 

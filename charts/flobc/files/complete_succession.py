@@ -59,7 +59,10 @@ def complete(cluster: Cluster, folder: Path) -> None:
     approvals = collect_approvals(cluster, folder)
     settings = load_settings(LedgerSettings)
     archive = ServedArchive(
-        split_addresses(os.environ["LEDGERS"]), build_tls(settings), build_kafka(settings, "succession"), folder / "models"
+        split_addresses(os.environ["LEDGERS"]),
+        build_tls(settings),
+        build_kafka(settings, "succession"),
+        folder / "models",
     )
     try:
         if get_chain_id(archive.genesis) != get_chain_id(load_genesis_alone(folder / "genesis")):
@@ -132,7 +135,9 @@ def keep_invitation(cluster: Cluster, folder: Path) -> None:
         return
     stored = cluster.get("secrets", os.environ["OPERATOR_KEY"])
     if stored is None:
-        raise UsageError(f"There is no Secret {os.environ['OPERATOR_KEY']} to invite with; restore it and upgrade again.")
+        raise UsageError(
+            f"There is no Secret {os.environ['OPERATOR_KEY']} to invite with; restore it and upgrade again."
+        )
     operator, path = folder / "operator", folder / "invitation"
     operator.touch(0o600)
     operator.write_bytes(stored.entries["operator"])

@@ -41,7 +41,7 @@
 {{- printf "%s-succession-%d" (include "flobc.name" .root) (int .generation) -}}
 {{- end -}}
 
-{{/* A ledger's settings, as far as the Job that completes a succession has use for them. Takes root and role. */}}
+{{/* A ledger's settings, as far as the Jobs of a succession have use for them. Takes root and role. */}}
 {{- define "flobc.successionSettings" -}}
 - {name: FLOBC_KAFKA, value: {{ include "flobc.kafkaAddress" .root | quote }}}
 {{- include "flobc.kafkaAccess" . }}
@@ -50,6 +50,7 @@
 - {name: FLOBC_DATA, value: /tmp}
 - {name: FLOBC_REDIS, value: none}
 - {name: FLOBC_VALIDATORS, value: none}
+- {name: LEDGERS, value: {{ include "flobc.ledgerAddresses" .root | quote }}}
 {{- end -}}
 
 {{/* A Job of a succession. Takes root, role, name, weight, script, env, and volumes with their mounts, if any. */}}

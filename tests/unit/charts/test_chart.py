@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 
-from tests.support.chart import CHART, EXAMPLES, JOBS, Item, find, helm, list_names, list_pods, load_values, render_example
+from tests.support.chart import (
+    CHART,
+    EXAMPLES,
+    JOBS,
+    Item,
+    find,
+    helm,
+    list_names,
+    list_pods,
+    load_values,
+    render_example,
+)
 
 validator = pytest.importorskip("kubernetes_validate", reason="needs kubernetes-validate")
 
@@ -159,6 +170,8 @@ def test_every_config_map_that_is_mounted_is_there_or_was_asked_for(example: str
     items = render_example(example)
     genesis = load_values(example).get("genesis", {})
     there = list_names(items, "ConfigMap") | {genesis.get("existingConfigMap"), "r1-flobc-chain", "lab-chain"}
+    if example == "succession":
+        there |= {"r1-flobc-chain-2", "r1-flobc-succession-2"}
     for name, _, pod in list_pods(items):
         for volume in pod.get("volumes", []):
             assert "configMap" not in volume or volume["configMap"]["name"] in there, f"{name}: {volume}"
@@ -236,7 +249,7 @@ def test_a_budget_leaves_a_quorum(example: str) -> None:
     items = render_example(example)
     values = load_values(example)
     budgets = {item["metadata"]["name"]: item["spec"] for item in items if item["kind"] == "PodDisruptionBudget"}
-    total = values.get("validators", {}).get("total") or {"ratio": 3}.get(example, 4)
+    total = values.get("validators", {}).get("total") or {"ratio": 3, "succession": 7}.get(example, 4)
     release = values.get("fullnameOverride", "r1-flobc")
     if total < 4 or f"{release}-validator" not in list_names(items, "StatefulSet"):
         assert f"{release}-validator" not in budgets
