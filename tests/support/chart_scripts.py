@@ -125,4 +125,5 @@ def mount(folder: Path, entries: dict[str, bytes]) -> None:
 
 def store(api: Api, kind: str, name: str, entries: dict[str, bytes]) -> None:
     data = {key: base64.b64encode(value).decode() for key, value in entries.items()}
-    api.objects[f"/api/v1/namespaces/prod/{kind}/{name}"] = {"metadata": {"name": name}, "data": data}
+    field = "binaryData" if kind == "configmaps" else "data"
+    api.objects[f"/api/v1/namespaces/prod/{kind}/{name}"] = {"metadata": {"name": name}, field: data}
