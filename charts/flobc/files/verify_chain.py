@@ -18,7 +18,7 @@ def main() -> int:
     """Wait for the first block, then return the exit code of the verification."""
     genesis = Path(os.environ.get("GENESIS", "/chain/genesis"))
     chain, parent = get_chain_id(load_genesis_file(genesis)).hex(), genesis.with_name("parent")
-    options = ["--chain", chain, *(["--parent", str(parent)] if parent.exists() else [])]
+    options = ["--chain", chain, *(["--parent", str(parent.resolve())] if parent.exists() else [])]
     command = [sys.executable, "-m", "flobc.cli.main"]
     until_s = time.monotonic() + WAIT_S
     while True:

@@ -1,5 +1,6 @@
 """What the chart's pods run beside the services: the programs of its Jobs and the script that enrols a node."""
 
+import hashlib
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,3 +173,32 @@ def test_invalid_a_volume_of_another_chain_is_left_as_it_is(tmp_path: Path) -> N
     assert refused.returncode == 1
     assert "belongs to another chain" in refused.stderr
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["genesis"]
+
+
+def test_invalid_no_way_leads_back_to_a_chain_that_has_a_successor(published: Api) -> None:
+    before = dict(published.objects)
+    store(published, "configmaps", "r1-flobc-chain-2", {"genesis": b"a successor"})
+    refused = publish(published)
+    published.objects = before
+    assert refused.returncode == 2
+    assert "its successor is in ConfigMap r1-flobc-chain-2" in refused.stderr
+
+
+def test_a_chain_that_was_succeeded_keeps_its_other_options(published: Api) -> None:
+    arguments = ["7" if item == "4" else item for item in ARGUMENTS]
+    assert publish(published, *arguments).returncode == 2, "in the first generation the number is the chain's"
+    assert publish(published, *arguments, SUCCEEDED="yes").returncode == 0
+    assert publish(published, *arguments, "--sync", "ssp", SUCCEEDED="yes").returncode == 2
+
+
+def test_a_volume_goes_on_with_any_later_generation_and_no_other(tmp_path: Path) -> None:
+    first, second = b"the first", b"the second"
+    ancestors = "".join(f"{hashlib.sha256(one).hexdigest()}\n" for one in (first, second)).encode()
+    mount(tmp_path / "chain", {"genesis": b"the third", "ancestors": ancestors, "parent": second})
+    mount(tmp_path / "keys", {"trainer-0": b"a key"})
+    genesis = tmp_path / "data" / "genesis"
+    genesis.parent.mkdir()
+    for before, code in ((first, 0), (second, 0), (b"a stranger", 1)):
+        genesis.write_bytes(before)
+        assert enrol(tmp_path, "trainer", 0).returncode == code
+        assert genesis.read_bytes() == (before if code else b"the third")
