@@ -69,15 +69,11 @@ def execute_scale(arguments: Namespace) -> int:
 def succeed(arguments: Namespace, wanted: Mapping[ScaledRole, int], timeout_s: float, talk: Talk) -> int:
     """Begin a successor of the chain with another number of validators, and return when they run."""
     if list(wanted) != ["validator"]:
-        raise UsageError(
-            "A successor has other validators alone; give --validators N, and no --trainers."
-        )
+        raise UsageError("A successor has other validators alone; give --validators N, and no --trainers.")
     validators = wanted["validator"]
     if arguments.successor is not None:
         if arguments.dir is None or arguments.chart is not None:
-            raise UsageError(
-                "--successor is for a system on this machine; give --dir with it, and no --chart."
-            )
+            raise UsageError("--successor is for a system on this machine; give --dir with it, and no --chart.")
         from flobc.composition.local.succeeding import succeed_system  # noqa: PLC0415 - loads clients of servers
 
         out = expand_path(arguments.successor)
@@ -85,9 +81,7 @@ def succeed(arguments: Namespace, wanted: Mapping[ScaledRole, int], timeout_s: f
         about: dict[str, object] = {"successor": get_chain_id(genesis).hex(), "directory": str(out)}
     else:
         if arguments.release is None or arguments.dir is not None:
-            raise UsageError(
-                "--chart is for a release on Kubernetes; give --release with it, and no --dir."
-            )
+            raise UsageError("--chart is for a release on Kubernetes; give --release with it, and no --dir.")
         succeed_release(arguments, validators, timeout_s, talk)
         about = {"release": arguments.release}
     if arguments.json:

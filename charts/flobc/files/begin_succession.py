@@ -27,6 +27,9 @@ from flobc.protocol.params import Genesis
 
 VALIDATORS = "flobc/validators"
 WAIT_S = 240
+MAX_OBJECT_BYTES = 1_000_000
+MORE_BYTES = 60_000
+"""Room for what a successor's genesis holds besides: the old chain's registry, a certificate and approvals."""
 POLL_S = 1
 
 
@@ -65,9 +68,7 @@ def require_blocks() -> None:
     archive = LedgerArchive(split_addresses(os.environ["LEDGERS"]), build_tls(settings))
     archive.close()
     if not archive.height:
-        raise RefusedError(
-            "The chain has no block yet, so no validator can approve a successor; wait for one."
-        )
+        raise RefusedError("The chain has no block yet, so no validator can approve a successor; wait for one.")
 
 
 def store_plan(cluster: Cluster) -> None:
@@ -100,8 +101,14 @@ def require_same(name: str, before: str | None, count: int) -> None:
 
 def load_parent(cluster: Cluster, folder: Path) -> Genesis:
     """Return the genesis of the chain that ends. **Raises** RefusedError, DataError."""
-    path = folder / "genesis"
-    path.write_bytes(take(cluster, "configmaps", os.environ["CHAIN"])["genesis"])
+    path, entries = folder / "genesis", take(cluster, "configmaps", os.environ["CHAIN"])
+    size = (sum(map(len, entries.values())) + MORE_BYTES) * 4 // 3
+    if size > MAX_OBJECT_BYTES:
+        raise RefusedError(
+            f"The successor's genesis and first model may take {size} bytes, and a ConfigMap holds {MAX_OBJECT_BYTES}; "
+            "such a chain is succeeded by hand (docs/succession.md)."
+        )
+    path.write_bytes(entries["genesis"])
     return load_genesis_alone(path)
 
 

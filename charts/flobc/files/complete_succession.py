@@ -17,12 +17,13 @@ from pathlib import Path
 from cluster import Cluster, Stored
 
 from flobc.composition.archive.served import ServedArchive
+from flobc.composition.organisations.invitations import load_invitation
 from flobc.composition.services.connections import build_kafka, build_tls
 from flobc.composition.services.settings import LedgerSettings, load_settings, split_addresses
 from flobc.composition.succession import assemble_successor, load_approve_file, load_genesis_alone, load_plan_file
 from flobc.composition.verification import verify_chain
 from flobc.errors import DataError, FlobcError, TransientError, UsageError
-from flobc.protocol.params import get_chain_id
+from flobc.protocol.params import Genesis, get_chain_id
 
 MAX_OBJECT_BYTES = 1_000_000
 VALIDATORS = "flobc/validators"
@@ -77,7 +78,7 @@ def complete(cluster: Cluster, folder: Path) -> None:
     start = 0 if genesis.parent is None else genesis.parent.header.height
     print(f"its successor {get_chain_id(genesis).hex()} starts from block {start}", flush=True)
     if "OPERATOR_KEY" in os.environ:
-        keep_invitation(cluster, folder)
+        keep_invitation(cluster, folder, genesis)
     entries = collect_entries(chain, folder)
     annotations = {VALIDATORS: str(len(genesis.validators))}
     cluster.create("configmaps", os.environ["NEXT"], os.environ["INSTANCE"], entries, annotations)
@@ -128,17 +129,22 @@ def collect_entries(chain: Stored, folder: Path) -> dict[str, bytes]:
     return entries
 
 
-def keep_invitation(cluster: Cluster, folder: Path) -> None:
-    """Sign an invitation to the successor and store it, unless one is stored: the old one was to the old chain."""
-    name = os.environ["INVITATION"]
-    if cluster.get("secrets", name) is not None:
+def keep_invitation(cluster: Cluster, folder: Path, genesis: Genesis) -> None:
+    """Sign an invitation to the successor and store it, unless one is stored: the old one was to the old chain.
+
+    **Raises** UsageError when what is stored is for another chain: other approvals make another successor.
+    """
+    name, key, path = os.environ["INVITATION"], os.environ["OPERATOR_KEY"], folder / "invitation"
+    found = cluster.get("secrets", name)
+    if found is not None:
+        path.touch(0o600)
+        path.write_bytes(found.entries["invitation"])
+        load_invitation(path, genesis)
         return
-    stored = cluster.get("secrets", os.environ["OPERATOR_KEY"])
+    stored = cluster.get("secrets", key)
     if stored is None:
-        raise UsageError(
-            f"There is no Secret {os.environ['OPERATOR_KEY']} to invite with; restore it and upgrade again."
-        )
-    operator, path = folder / "operator", folder / "invitation"
+        raise UsageError(f"There is no Secret {key} to invite with; restore it and upgrade again.")
+    operator = folder / "operator"
     operator.touch(0o600)
     operator.write_bytes(stored.entries["operator"])
     limits = ("--max-joins", os.environ["MAX_JOINS"], "--until-height", os.environ["UNTIL_HEIGHT"])

@@ -84,7 +84,8 @@ def test_the_account_reads_what_it_needs_and_changes_nothing_that_is_there() -> 
 
 
 def test_keys_that_somebody_brings_stay_where_they_are() -> None:
-    items = render_upgrade(7, validators={"replicas": 7, "existingKeysSecret": "committee"})
+    validators = {"replicas": 7, "existingKeysSecret": "committee"}
+    items = render({"validators": validators, "succession": {"autoApprove": True, "live": LIVE}})
     told = get_environment(get_pod(items, "r1-flobc-succession-begin"))
     assert (told["KEYS"], told["NEXT_KEYS"]) == ("committee", "committee")
     assert "committee" in list_mounted(items)
