@@ -50,7 +50,8 @@ def publish(cluster: Cluster, chain: str, options: list[str]) -> None:
     if cluster.get("configmaps", successor) is not None:
         raise RefusedError(
             f"The chain that this revision of the release is for ended, and its successor is in ConfigMap {successor}; "
-            "nothing leads back, so go on with helm upgrade and the successor's number of validators."
+            "nothing leads back and nothing was changed, so let Helm forget it by helm rollback to the newest revision "
+            "that was deployed, and go on with helm upgrade."
         )
     found = cluster.get("configmaps", chain)
     if found is not None:

@@ -62,6 +62,13 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
+{{/* A Job that says what somebody has to change ends with 2, and is not tried again. Takes the container's name. */}}
+{{- define "flobc.refusal" -}}
+rules:
+  - action: FailJob
+    onExitCodes: {containerName: {{ . }}, operator: In, values: [2]}
+{{- end -}}
+
 {{- define "flobc.indexVariable" -}}
 - name: FLOBC_INDEX
   valueFrom: {fieldRef: {fieldPath: "metadata.labels['apps.kubernetes.io/pod-index']"}}

@@ -67,6 +67,7 @@ metadata:
     helm.sh/hook-weight: {{ .weight | quote }}
 spec:
   backoffLimit: 6
+  podFailurePolicy: {{- include "flobc.refusal" "succession" | nindent 4 }}
   template:
     metadata: {{- include "flobc.podMetadata" . | nindent 6 }}
     spec:
