@@ -67,6 +67,7 @@ capabilities: {drop: [ALL]}
 rules:
   - action: FailJob
     onExitCodes: {containerName: {{ . }}, operator: In, values: [2]}
+    onPodConditions: [] # Kubernetes 1.28 says of it that it must be there
 {{- end -}}
 
 {{- define "flobc.indexVariable" -}}

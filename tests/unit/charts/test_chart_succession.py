@@ -97,3 +97,17 @@ def test_a_revision_knows_which_successor_would_bar_the_way_back_to_it() -> None
         job = find(items, "Job", "r1-flobc-genesis")
         assert "pre-rollback" in job["metadata"]["annotations"]["helm.sh/hook"].split(",")
         assert get_environment(get_pod(items, "r1-flobc-genesis"))["SUCCESSOR"] == successor
+
+
+def test_a_job_that_refuses_is_not_tried_again() -> None:
+    """It ends with 2, and says what somebody has to change."""
+    items = render_example("succession")
+    jobs = [item for item in items if item["kind"] == "Job"]
+    assert len(jobs) == 7
+    for job in jobs:
+        (rule,) = job["spec"]["podFailurePolicy"]["rules"]
+        pod = job["spec"]["template"]["spec"]
+        assert rule["action"] == "FailJob"
+        assert rule["onExitCodes"]["containerName"] == pod["containers"][0]["name"]
+        assert (rule["onExitCodes"]["operator"], rule["onExitCodes"]["values"]) == ("In", [2])
+        assert pod["restartPolicy"] == "Never", "Kubernetes takes such a policy with no other"
