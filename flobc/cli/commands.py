@@ -141,6 +141,10 @@ def add_scaling(commands: Commands) -> None:
     scale.epilog = "example: flobc scale --trainers 6 --release lab --namespace flobc"
     for role in ("trainers", "validators"):
         add_option(scale, scale, f"--{role}", metavar="N", help=f"how many {role} are to run; as before unless given")
+    about = "where the successor that has so many --validators is kept, for a system of --dir"
+    add_option(scale, scale, "--successor", metavar="DIR", help=about)
+    about = "the chart by which a release is upgraded to a successor with so many --validators"
+    add_option(scale, scale, "--chart", metavar="CHART", help=about)
     load = commands.add("load", lazily("scaling", "execute_load"), "measure mixes of trainers and validators by a plan")
     load.epilog = "example: flobc load examples/load/ratio.yaml --output load-ratio"
     load.add_argument("plan", metavar="PLAN", help="the plan's file, YAML; docs/load.md describes it")

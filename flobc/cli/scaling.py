@@ -18,11 +18,12 @@ from flobc.cli.places import expand_path
 from flobc.cli.run import check_settings, complete
 from flobc.composition.presets import get_preset
 from flobc.composition.scaling.local import LocalScaler
-from flobc.composition.scaling.waiting import scale
+from flobc.composition.scaling.waiting import scale, wait_until
 from flobc.composition.settings import RunSettings
 from flobc.errors import UsageError
 from flobc.learning.suggest import suggest
 from flobc.ports.scaler import SCALED_ROLES, ScaledRole, Scaler
+from flobc.protocol.params import get_chain_id
 
 if TYPE_CHECKING:
     from flobc.composition.scaling.plan import LoadPlan
@@ -53,6 +54,8 @@ def execute_scale(arguments: Namespace) -> int:
     if not wanted:
         raise UsageError("flobc scale needs --trainers or --validators; how many of them are to run?")
     timeout_s = kinds.number(zero=False).read("--timeout", arguments.timeout)
+    if arguments.successor is not None or arguments.chart is not None:
+        return succeed(arguments, wanted, timeout_s, talk)
     scaler = build_scaler(arguments, talk)
     before = {role: scaler.get_replicas(role) for role in wanted}
     scale(scaler, wanted, timeout_s)
@@ -61,6 +64,49 @@ def execute_scale(arguments: Namespace) -> int:
     else:
         print("; ".join(f"{replicas} {role}s run, {before[role]} before" for role, replicas in wanted.items()) + ".")
     return 0
+
+
+def succeed(arguments: Namespace, wanted: Mapping[ScaledRole, int], timeout_s: float, talk: Talk) -> int:
+    """Begin a successor of the chain with another number of validators, and return when they run."""
+    if list(wanted) != ["validator"]:
+        raise UsageError("A successor has other validators alone; give --validators N, and no --trainers.")
+    validators = wanted["validator"]
+    if arguments.successor is not None:
+        if arguments.dir is None or arguments.chart is not None:
+            raise UsageError("--successor is for a system on this machine; give --dir with it, and no --chart.")
+        from flobc.composition.local.succeeding import succeed_system  # noqa: PLC0415 - loads clients of servers
+
+        out = expand_path(arguments.successor)
+        genesis = succeed_system(expand_path(arguments.dir), out, validators, talk.say)
+        about: dict[str, object] = {"successor": get_chain_id(genesis).hex(), "directory": str(out)}
+    else:
+        if arguments.release is None or arguments.dir is not None:
+            raise UsageError("--chart is for a release on Kubernetes; give --release with it, and no --dir.")
+        succeed_release(arguments, validators, timeout_s, talk)
+        about = {"release": arguments.release}
+    if arguments.json:
+        print_json({"now": wanted, **about})
+    else:
+        print(f"{validators} validators run; the successor is {' in '.join(map(str, about.values()))}.")
+    return 0
+
+
+def succeed_release(arguments: Namespace, validators: int, timeout_s: float, talk: Talk) -> None:
+    """Upgrade a release to so many validators, as its values allow. **Raises** UsageError, TransientError."""
+    require_operator("flobc scale on Kubernetes", "kubernetes")
+    from flobc.adapters.kubernetes import HelmRelease  # noqa: PLC0415 - an optional package
+
+    scaler = build_scaler(arguments, talk)
+    reached = (arguments.kubeconfig, arguments.context)
+    talk.say(f"helm upgrade {arguments.release}: {scaler.get_replicas('validator')} validators approve, then ...")
+    release = HelmRelease(str(expand_path(arguments.chart)), arguments.release, arguments.namespace, *reached)
+    release.upgrade({"validators.replicas": str(validators)}, timeout_s)
+    talk.say(f"The successor is there; {validators} validators start ...")
+    wait_until(
+        lambda: scaler.get_replicas("validator") == validators and scaler.is_ready("validator"),
+        f"{validators} validators to come up",
+        timeout_s,
+    )
 
 
 def build_scaler(arguments: Namespace, talk: Talk) -> Scaler:

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from flobc.adapters.filesystem import FileModels, FileSeals, read_regular, write_atomically
 from flobc.composition.run_directory import find_holder
 from flobc.errors import DataError, RemoteProtocolError, UsageError
@@ -110,9 +113,12 @@ def assemble_successor(archive: ChainArchive, plan: Plan, approvals: Iterable[Ap
         raise UsageError(f"There is a genesis in {out} already and none is overwritten; choose another --out.")
     parent = archive.genesis
     validate_plan(parent, plan, build_first_start(parent))
-    genesis = build_successor(parent, plan, read_starts(archive), tuple(approvals))
-    model = archive.model(genesis.initial_model)
-    if model is None or compute_model_digest(model, genesis.model.chunk_size) != genesis.initial_model:
+    starts = read_starts(archive)
+    models = {start.header.model: _read_model(archive, start.header.model) for start in starts}
+    held = [start for start in starts if models[start.header.model] is not None]
+    genesis = build_successor(parent, plan, held or starts, tuple(approvals))
+    model = models[genesis.initial_model]
+    if model is None:
         raise DataError(
             f"{archive.name} does not hold the model {genesis.initial_model.hex()[:12]} to start from; "
             "use a copy of the chain that does."
@@ -120,6 +126,13 @@ def assemble_successor(archive: ChainArchive, plan: Plan, approvals: Iterable[Ap
     FileModels(out / "initial").put(genesis.initial_model, model)
     write_atomically(out / "genesis", [encode(genesis)])
     return genesis
+
+
+def _read_model(archive: ChainArchive, digest: bytes) -> NDArray[np.int32] | None:
+    """Return a model of the chain if the archive has it whole; without its model no block is of use as a start."""
+    model = archive.model(digest)
+    sound = model is not None and compute_model_digest(model, archive.genesis.model.chunk_size) == digest
+    return model if sound else None
 
 
 def read_starts(archive: ChainArchive) -> tuple[Start, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cluster.cluster import Cluster
+from tests.support.cluster.counting import PEERS, Counting
 from tests.support.cluster.release import MOVING_BLOCKS, PATIENCE_S, Release
 
 NAMESPACE = "flobc-life"
@@ -24,6 +25,7 @@ VALUES = {
     "scaling": "external",
     "trainers": {"initialReplicas": FEW},
     "chain": {"options": ["--period", str(PERIOD_S), "--epochs", str(EPOCHS)]},
+    **PEERS,
 }
 
 VALIDATORS = 4
@@ -43,6 +45,12 @@ def release(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", timeout_s=PATIENCE_S)
 
 
+@pytest.fixture(scope="module")
+def counting(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Counting:
+    """It counts from the first block on, through everything that is done to the release."""
+    return Counting(release, tmp_path_factory.mktemp("census"))
+
+
 def report(what: str, took_s: float) -> None:
     print(f"\n  {what}: {took_s:.1f} s", end="", flush=True)
 
@@ -55,11 +63,12 @@ def check(release: Release, above: int) -> int:
     return int(verified["height"])
 
 
-def test_an_install_with_no_other_step_trains(release: Release) -> None:
+def test_an_install_with_no_other_step_trains(release: Release, counting: Counting) -> None:
     release.wait_for_pods("validator", VALIDATORS)
     release.wait_for_pods("trainer", FEW)
     check(release, 0)
     assert release.get_replicas("trainer") == FEW
+    counting.check("updates after the install")
 
 
 def test_helm_test_passes(release: Release) -> None:
@@ -137,6 +146,13 @@ def test_a_node_that_loses_all_its_pods_at_once_is_no_loss(release: Release) -> 
     release.wait_until("more blocks", lambda: release.read_height() >= height + MOVING_BLOCKS)
     report(f"every pod killed, {MOVING_BLOCKS} more blocks", time.monotonic() - start_s)
     check(release, height)
+
+
+def test_no_update_was_lost_or_decided_twice(release: Release, counting: Counting) -> None:
+    """ROUND-12, through scaling, killing and draining: each whole update of the topic is decided in one block, or its
+    trainer had a newer one used (ROUND-3), or it came too late (SYNC-11), or may still be decided."""
+    found = counting.check("updates after scaling, killing and draining")
+    assert found["decided"] >= found["height"]
 
 
 def test_an_upgrade_and_a_rollback_leave_the_scale_and_the_chain_alone(release: Release, tmp_path: Path) -> None:

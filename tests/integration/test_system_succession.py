@@ -65,3 +65,30 @@ def test_a_replaced_validator_and_the_same_model(tmp_path: Path, capsys: pytest.
         assert (found["start"], found["succession"]) == (start, "verified")
     finally:
         successor.down()
+
+
+def test_more_and_then_fewer_validators_by_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """CHAIN-13 to CHAIN-18 by ``flobc scale``; every chain of the three verifies, and names its parent."""
+    root, more, fewer = (tmp_path / name for name in ("chain", "more", "fewer"))
+    try:
+        with whole_system(root) as system:
+            system.wait_for_blocks(MOVING_BLOCKS)
+            where = ["--dir", str(root), "--successor", str(more)]
+            assert main(["scale", "--validators", str(VALIDATORS + 1), *where]) == 0
+            assert f"{VALIDATORS + 1} validators run" in capsys.readouterr().out
+            assert main(["scale", "--validators", str(VALIDATORS + 1), *where]) == 2
+            assert "There is a genesis in" in capsys.readouterr().err
+        WholeSystem(more).wait_for_blocks(MOVING_BLOCKS)
+        assert main(["scale", "--validators", str(VALIDATORS), "--dir", str(more), "--successor", str(fewer)]) == 0
+        WholeSystem(fewer).wait_for_blocks(MOVING_BLOCKS)
+        capsys.readouterr()
+        for parent, child, count in ((root, more, VALIDATORS + 1), (more, fewer, VALIDATORS)):
+            assert len(load_genesis(child).validators) == count
+            assert set(load_genesis(child).trainers) == set(load_genesis(parent).trainers)
+        assert main(["verify", "--full", str(fewer), "--parent", str(more / "genesis"), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out.splitlines()[-1])["succession"] == "verified"
+        assert set(load_genesis(fewer).validators) == set(load_genesis(root).validators)
+    finally:
+        for each in (more, fewer):
+            if (each / "system.json").exists():
+                WholeSystem(each).down()

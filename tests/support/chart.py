@@ -20,7 +20,7 @@ EXAMPLES = {path.name.removesuffix("-values.yaml"): path for path in sorted((CHA
 """Values files that are tried: those beside the chart, and those of ``k8s/``."""
 
 Item = dict[str, Any]
-JOBS = ("genesis", "scale", "test")
+JOBS = ("genesis", "succession", "scale", "test")
 
 
 @functools.cache

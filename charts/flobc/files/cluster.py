@@ -7,6 +7,7 @@ import json
 import os
 import ssl
 import urllib.error
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,20 @@ class Cluster:
         path = f"apis/apps/v1/namespaces/{self._namespace}/{resource}/scale?fieldManager=flobc-scale"
         self._ask("PATCH", path, {"spec": {"replicas": count}})
         print(f"{resource} has {count} pods", flush=True)
+
+    def delete_set(self, name: str) -> None:
+        """Take a StatefulSet away, and with it its pods; their claims stay."""
+        path = f"apis/apps/v1/namespaces/{self._namespace}/statefulsets/{name}"
+        try:
+            self._ask("DELETE", path, {"propagationPolicy": "Background"})
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
+
+    def count_pods(self, selector: str) -> int:
+        """Return how many pods have these labels, those that are about to end included."""
+        asked = urllib.parse.urlencode({"labelSelector": selector})
+        return len(self._ask("GET", f"api/v1/namespaces/{self._namespace}/pods?{asked}")["items"])
 
     def _ask(self, method: str, path: str, body: dict | None = None) -> dict:
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"

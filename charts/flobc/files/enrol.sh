@@ -4,13 +4,18 @@ set -eu
 role=$1
 data=${DATA:-/data} chain=${CHAIN:-/chain} keys=${KEYS:-/keys} invitation=${INVITATION:-/invitation}
 
-if [ -e "$data/genesis" ] && ! cmp -s "$chain/genesis" "$data/genesis"; then
+is_successor() { # of the chain that the volume was of: that one is among its ancestors, and its own seals stay
+    cmp -s "$chain/parent" "$data/genesis" && return
+    [ -e "$chain/ancestors" ] && grep -qx "$(sha256sum <"$data/genesis" | cut -c1-64)" "$chain/ancestors"
+}
+
+if [ -e "$data/genesis" ] && ! cmp -s "$chain/genesis" "$data/genesis" && ! is_successor; then
     echo "The volume of $role-$FLOBC_INDEX belongs to another chain; delete its claim, or restore that chain's genesis." >&2
     exit 1
 fi
 if [ "$role" = validator ] && [ ! -e "$keys/validator-$FLOBC_INDEX" ]; then
-    echo "This chain's genesis enrols no validator-$FLOBC_INDEX; set validators.replicas back to what the chain began with." >&2
-    exit 1
+    echo "This chain's genesis enrols no validator-$FLOBC_INDEX, so it waits idle; set validators.replicas for a successor." >&2
+    exec sleep "${IDLE_S:-infinity}"
 fi
 
 umask 077

@@ -2,12 +2,14 @@
 
 Every step may be repeated: keys that are stored already are used again, and the ConfigMap with the genesis, which all
 pods wait for, comes last. The environment names the objects; with OPERATOR_KEY the chain admits by invitation, and an
-invitation is stored too.
+invitation is stored too. Where SUCCESSOR is there, a successor of the chain that this revision of the release is for,
+there is no way back to it.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -44,9 +46,16 @@ def main() -> int:
 
 def publish(cluster: Cluster, chain: str, options: list[str]) -> None:
     """Store what is not there yet."""
+    successor = os.environ["SUCCESSOR"]
+    if cluster.get("configmaps", successor) is not None:
+        raise RefusedError(
+            f"The chain that this revision of the release is for ended, and its successor is in ConfigMap {successor}; "
+            "nothing leads back and nothing was changed, so let Helm forget it by helm rollback to the newest revision "
+            "that was deployed, and go on with helm upgrade."
+        )
     found = cluster.get("configmaps", chain)
     if found is not None:
-        require_same(chain, found.annotations.get(OPTIONS), " ".join(options))
+        require_same(chain, found.annotations.get(OPTIONS), options)
         print("the chain is there already", flush=True)
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -77,12 +86,16 @@ def run(*arguments: str) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
-def require_same(chain: str, before: str | None, now: str) -> None:
+def require_same(chain: str, before: str | None, options: list[str]) -> None:
     """**Raises** RefusedError when the release is to have another chain than the one that is there."""
-    if before is not None and before != now:
+    now = options
+    if "SUCCEEDED" in os.environ:  # by then its validators may be others
+        now = [*options[: options.index("--validators") + 1], *options[options.index("--validators") + 2 :]]
+        before = None if before is None else re.sub(r"--validators \d+", "--validators", before)
+    if before is not None and before != " ".join(now):
         raise RefusedError(
             f"The chain in ConfigMap {chain} began with '{before}' and a chain never changes, but the values say "
-            f"'{now}'; set them back, or install another release for another chain."
+            f"'{' '.join(now)}'; set them back, or install another release for another chain."
         )
 
 

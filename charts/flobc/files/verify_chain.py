@@ -16,7 +16,9 @@ POLL_S = 2
 
 def main() -> int:
     """Wait for the first block, then return the exit code of the verification."""
-    chain = get_chain_id(load_genesis_file(Path(os.environ.get("GENESIS", "/chain/genesis")))).hex()
+    genesis = Path(os.environ.get("GENESIS", "/chain/genesis"))
+    chain, parent = get_chain_id(load_genesis_file(genesis)).hex(), genesis.with_name("parent")
+    options = ["--chain", chain, *(["--parent", str(parent.resolve())] if parent.exists() else [])]
     command = [sys.executable, "-m", "flobc.cli.main"]
     until_s = time.monotonic() + WAIT_S
     while True:
@@ -29,7 +31,7 @@ def main() -> int:
             print(f"No block came in {WAIT_S} s: {asked.stdout} {asked.stderr}", file=sys.stderr)
             return 1
         time.sleep(POLL_S)
-    return subprocess.run([*command, "verify", *sys.argv[1:], "--chain", chain], check=False).returncode
+    return subprocess.run([*command, "verify", *sys.argv[1:], *options], check=False).returncode
 
 
 if __name__ == "__main__":

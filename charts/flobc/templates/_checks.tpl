@@ -166,19 +166,40 @@
 {{- end -}}
 {{- end -}}
 
-{{/* A chain that is there keeps what it began with: compared with what the genesis Job wrote beside it. */}}
+{{/* A chain that is there keeps what it began with: compared with what the genesis Job wrote beside it. Its validators
+     change by a succession alone. */}}
 {{- define "flobc.checkChain" -}}
 {{- if .Values.genesis.create -}}
-{{- $name := include "flobc.chainMap" . -}}
+{{- include "flobc.checkSuccession" . -}}
+{{- $name := printf "%s-chain" (include "flobc.name" .) -}}
 {{- $live := lookup "v1" "ConfigMap" .Release.Namespace $name -}}
-{{- $before := dig "metadata" "annotations" "flobc/validators" "" (default dict $live) -}}
-{{- if and $before (ne $before (include "flobc.validators" .)) -}}
-{{- fail (printf "validators.replicas is %s, but the chain in ConfigMap %s has %s validators, and a chain never changes them; set it back, or install another release for another chain (docs/kubernetes.md says what a successor needs)." (include "flobc.validators" .) $name $before) -}}
-{{- end -}}
 {{- $options := dig "metadata" "annotations" "flobc/options" "" (default dict $live) -}}
 {{- $now := include "flobc.genesisOptions" . | fromYamlArray | join " " -}}
-{{- if and $options (ne $options $now) -}}
+{{- $same := eq (regexReplaceAll "--validators [0-9]+" $options "") (regexReplaceAll "--validators [0-9]+" $now "") -}}
+{{- if and $options (not $same) -}}
 {{- fail (printf "chain, genesis.admission or genesis.founders changed: the chain in ConfigMap %s began with '%s', and a chain never changes, but the values say '%s'; set them back, or install another release for another chain." $name $options $now) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "flobc.checkSuccession" -}}
+{{- $live := include "flobc.live" . | fromYaml -}}
+{{- $wanted := include "flobc.validators" . | int -}}
+{{- $given := .Values.succession.live -}}
+{{- if ne (kindIs "invalid" $given.generation) (kindIs "invalid" $given.validators) -}}
+{{- fail "succession.live.generation and succession.live.validators go together; give both, or neither." -}}
+{{- end -}}
+{{- $begun := lookup "v1" "ConfigMap" .Release.Namespace (include "flobc.plan" (dict "root" . "generation" (add1 (int $live.generation)))) -}}
+{{- $planned := dig "metadata" "annotations" "flobc/validators" "" (default dict $begun) -}}
+{{- if and $planned (ne $planned (toString $wanted)) -}}
+{{- fail (printf "validators.replicas is %d, but a succession to %s validators was begun, and what validators approve is for ever; set it to %s, upgrade, and then change it again." $wanted $planned $planned) -}}
+{{- end -}}
+{{- if include "flobc.succeeds" . -}}
+{{- if not .Values.succession.autoApprove -}}
+{{- fail (printf "validators.replicas is %d, but the chain has %d validators, and only a successor that a quorum of them approves has others; set succession.autoApprove to true if all of them are yours, or set it back (docs/kubernetes.md says how several parties do it)." $wanted (int $live.validators)) -}}
+{{- end -}}
+{{- if not (include "flobc.hasLedgers" .) -}}
+{{- fail "ledgers.replicas is 0, and a successor is assembled from what this release's own ledgers serve; raise it for the succession." -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -46,6 +46,9 @@
 - {from: test, to: kafka, port: 9092}
 - {from: test, to: redis, port: 6379}
 - {from: test, to: ledger, port: 7000}
+- {from: succession, to: kafka, port: 9092}
+- {from: succession, to: ledger, port: 7000}
+- {from: succession, to: kubernetes}
 - {from: genesis, to: kubernetes}
 - {from: scale, to: kubernetes}
 {{- end -}}

@@ -150,9 +150,18 @@ replicas: {{ $live.spec.replicas }}
 {{- end -}}
 {{- end -}}
 
-{{/* Names of what the genesis Job makes or is given. */}}
+{{/* Names of what the genesis Job makes or is given, and of a successor's: those of the first generation have no number.
+     Each for this revision's generation; those with "Of" take root and generation. */}}
 {{- define "flobc.chainMap" -}}
-{{- if .Values.genesis.create -}}{{ include "flobc.name" . }}-chain{{- else -}}{{ .Values.genesis.existingConfigMap }}{{- end -}}
+{{- if .Values.genesis.create -}}
+{{- include "flobc.chainOf" (dict "root" . "generation" (include "flobc.generation" .)) -}}
+{{- else -}}
+{{- .Values.genesis.existingConfigMap -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "flobc.chainOf" -}}
+{{- include "flobc.name" .root }}-chain{{ include "flobc.suffix" .generation -}}
 {{- end -}}
 
 {{- define "flobc.trainerKeys" -}}
@@ -160,7 +169,12 @@ replicas: {{ $live.spec.replicas }}
 {{- end -}}
 
 {{- define "flobc.validatorKeys" -}}
-{{- .Values.validators.existingKeysSecret | default (printf "%s-validator-keys" (include "flobc.name" .)) -}}
+{{- include "flobc.validatorKeysOf" (dict "root" . "generation" (include "flobc.generation" .)) -}}
+{{- end -}}
+
+{{- define "flobc.validatorKeysOf" -}}
+{{- $made := printf "%s-validator-keys%s" (include "flobc.name" .root) (include "flobc.suffix" .generation) -}}
+{{- .root.Values.validators.existingKeysSecret | default $made -}}
 {{- end -}}
 
 {{- define "flobc.operatorKey" -}}
@@ -168,7 +182,14 @@ replicas: {{ $live.spec.replicas }}
 {{- end -}}
 
 {{- define "flobc.invitation" -}}
-{{- .Values.genesis.invitation.existingSecret | default (printf "%s-invitation" (include "flobc.name" .)) -}}
+{{- include "flobc.invitationOf" (dict "root" . "generation" (include "flobc.generation" .)) -}}
+{{- end -}}
+
+{{/* An invitation is to one chain: a successor's is always signed anew. */}}
+{{- define "flobc.invitationOf" -}}
+{{- $suffix := include "flobc.suffix" .generation -}}
+{{- $given := .root.Values.genesis.invitation.existingSecret -}}
+{{- if and $given (not $suffix) -}}{{ $given }}{{- else -}}{{ include "flobc.name" .root }}-invitation{{ $suffix }}{{- end -}}
 {{- end -}}
 
 {{/* The options of `flobc genesis new`, as a list; the chain keeps them for life. */}}

@@ -62,6 +62,14 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
+{{/* A Job that says what somebody has to change ends with 2, and is not tried again. Takes the container's name. */}}
+{{- define "flobc.refusal" -}}
+rules:
+  - action: FailJob
+    onExitCodes: {containerName: {{ . }}, operator: In, values: [2]}
+    onPodConditions: [] # Kubernetes 1.28 says of it that it must be there
+{{- end -}}
+
 {{- define "flobc.indexVariable" -}}
 - name: FLOBC_INDEX
   valueFrom: {fieldRef: {fieldPath: "metadata.labels['apps.kubernetes.io/pod-index']"}}

@@ -46,8 +46,8 @@ class KubernetesScaler:
         if replicas > own:
             raise UsageError(
                 f"Release {self._release} has {own} of its chain's validators for the chain's life, so there cannot be "
-                f"{replicas}; a successor may have more: helm upgrade {self._release} ... --set "
-                f"validators.replicas={replicas} (docs/succession.md)."
+                f"{replicas}; a successor may have more: flobc scale --validators {replicas} --release {self._release} "
+                "--chart CHART (docs/kubernetes.md)."
             )
         if left < quorum:
             raise UsageError(

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from flobc.adapters.filesystem import FilePayloads
+import numpy as np
+from numpy.typing import NDArray
+
+from flobc.adapters.filesystem import FileModels, FilePayloads
 from flobc.adapters.kafka import KafkaSettings, KafkaTopic
 from flobc.composition.archive.ledger import LedgerArchive
 from flobc.composition.archive.topics import TopicPayloads, read_topic
@@ -29,6 +32,7 @@ class SystemArchive(LedgerArchive):
         self.name = str(root)
         self._kafka = plan.kafka
         self._payloads = [FilePayloads(path) for path in sorted((root / "nodes").glob("validator-*/payloads"))]
+        self._models = [FileModels(path) for path in sorted((root / "nodes").glob("validator-*/models"))]
         self._topic_payloads = TopicPayloads(lambda: self._open_topic(1))
 
     def records(self) -> Iterator[bytes]:
@@ -43,6 +47,13 @@ class SystemArchive(LedgerArchive):
         """Return an update's payload, or None: from a validator's directory if one holds it, else from Kafka."""
         found = next((found for store in self._payloads if (found := store.get(update)) is not None), None)
         return self._topic_payloads.get(update) if found is None else found
+
+    def model(self, digest: bytes) -> NDArray[np.int32] | None:
+        """Return a model that the ledgers hold, or a validator's directory, or None. **Shapes**: (D,)."""
+        found = super().model(digest)
+        if found is not None:
+            return found
+        return next((found for store in self._models if (found := store.get(digest)) is not None), None)
 
     def close(self) -> None:
         """Let go of connections."""

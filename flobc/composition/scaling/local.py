@@ -107,7 +107,8 @@ class LocalScaler:
         if replicas > members:
             raise UsageError(
                 f"The chain in {self._root} has {members} validators for its life, so there cannot be {replicas}; a "
-                "successor may have more: flobc succession propose --add-validator KEY --out PLAN (docs/succession.md)."
+                f"successor may have more: flobc scale --validators {replicas} --dir {self._root} --successor NEW "
+                "(docs/succession.md)."
             )
         if replicas < quorum:
             raise UsageError(

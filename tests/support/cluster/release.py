@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -85,7 +86,11 @@ class Release:
 
     def scale_trainers(self, count: int) -> None:
         """Change the number through the API alone, as an operator or an autoscaler does."""
-        self.kubectl("scale", f"statefulset/{self.name}-trainer", f"--replicas={count}")
+        self.scale("trainer", count)
+
+    def scale(self, role: str, count: int) -> None:
+        """Change a role's number through the API alone."""
+        self.kubectl("scale", f"statefulset/{self.name}-{role}", f"--replicas={count}")
 
     def kill(self, pod: str) -> None:
         """End a pod at once, with no time to say good-bye."""
@@ -140,10 +145,15 @@ class Release:
             finally:
                 process.kill()
 
-    def verify(self) -> dict[str, Any]:
+    def read_entry(self, config_map: str, entry: str) -> bytes:
+        """What a ConfigMap holds under a name."""
+        found = self.cluster.read(f"configmap/{config_map}", *self._in)
+        return base64.b64decode(found["binaryData"][entry])
+
+    def verify(self, *options: str) -> dict[str, Any]:
         """What ``flobc verify`` says of the chain; a chain that does not hold is a failed test."""
         with self.forward_ledger() as address:
-            command = [sys.executable, "-m", "flobc.cli.main", "verify", address, "--json"]
+            command = [sys.executable, "-m", "flobc.cli.main", "verify", address, *options, "--json"]
             run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stderr
         report: dict[str, Any] = json.loads(run.stdout)

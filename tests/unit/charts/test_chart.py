@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 
-from tests.support.chart import CHART, EXAMPLES, Item, find, helm, list_names, list_pods, load_values, render_example
+from tests.support.chart import (
+    CHART,
+    EXAMPLES,
+    JOBS,
+    Item,
+    find,
+    helm,
+    list_names,
+    list_pods,
+    load_values,
+    render_example,
+)
 
 validator = pytest.importorskip("kubernetes_validate", reason="needs kubernetes-validate")
 
@@ -82,19 +93,19 @@ def test_an_account_s_token_is_mounted_only_where_kubernetes_is_asked(example: s
         role = labels["app.kubernetes.io/component"]
         assert pod["enableServiceLinks"] is False, name
         assert pod["serviceAccountName"] in accounts, name
-        assert pod["automountServiceAccountToken"] is (role in ("genesis", "scale")), name
+        assert pod["automountServiceAccountToken"] is (role in ("genesis", "succession", "scale")), name
     for item in items:
         if item["kind"] == "ServiceAccount":
             assert item["automountServiceAccountToken"] is False
     bound = {subject["name"] for item in items if item["kind"] == "RoleBinding" for subject in item["subjects"]}
-    assert {name.rpartition("-")[2] for name in bound} <= {"genesis", "scale"}
+    assert {name.rpartition("-")[2] for name in bound} <= {"genesis", "succession", "scale"}
 
 
 @every_example
 def test_every_service_is_probed_and_has_time_to_end(example: str) -> None:
     for name, labels, pod in list_pods(render_example(example)):
         role = labels["app.kubernetes.io/component"]
-        if role in ("genesis", "scale", "test"):
+        if role in JOBS:
             continue
         (container,) = pod["containers"]
         assert {"livenessProbe", "readinessProbe"} <= container.keys(), name
@@ -159,6 +170,8 @@ def test_every_config_map_that_is_mounted_is_there_or_was_asked_for(example: str
     items = render_example(example)
     genesis = load_values(example).get("genesis", {})
     there = list_names(items, "ConfigMap") | {genesis.get("existingConfigMap"), "r1-flobc-chain", "lab-chain"}
+    if example == "succession":
+        there |= {"r1-flobc-chain-2", "r1-flobc-succession-2"}
     for name, _, pod in list_pods(items):
         for volume in pod.get("volumes", []):
             assert "configMap" not in volume or volume["configMap"]["name"] in there, f"{name}: {volume}"
@@ -236,7 +249,7 @@ def test_a_budget_leaves_a_quorum(example: str) -> None:
     items = render_example(example)
     values = load_values(example)
     budgets = {item["metadata"]["name"]: item["spec"] for item in items if item["kind"] == "PodDisruptionBudget"}
-    total = values.get("validators", {}).get("total") or {"ratio": 3}.get(example, 4)
+    total = values.get("validators", {}).get("total") or {"ratio": 3, "succession": 7}.get(example, 4)
     release = values.get("fullnameOverride", "r1-flobc")
     if total < 4 or f"{release}-validator" not in list_names(items, "StatefulSet"):
         assert f"{release}-validator" not in budgets

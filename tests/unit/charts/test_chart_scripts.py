@@ -1,16 +1,9 @@
 """What the chart's pods run beside the services: the programs of its Jobs and the script that enrols a node."""
 
-import base64
-import contextlib
-import json
-import os
+import hashlib
 import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,9 +12,8 @@ from flobc.adapters.filesystem.keys import create_key_file, load_key_file
 from flobc.composition.organisations.invitations import find_join
 from flobc.composition.services.parts import load_genesis_file
 from flobc.protocol.params import Genesis
+from tests.support.chart_scripts import Api, enrol, mount, run_script, serve_api, store
 
-ROOT = Path(__file__).resolve().parents[3]
-SCRIPTS = ROOT / "charts" / "flobc" / "files"
 ARGUMENTS = ["--task", "synthetic", "--trainers", "1", "--validators", "4", "--admission", "invite"]
 NAMES = {
     "CHAIN": "r1-flobc-chain",
@@ -30,64 +22,7 @@ NAMES = {
     "OPERATOR_KEY": "r1-flobc-operator-key",
     "INVITATION": "r1-flobc-invitation",
 }
-LIMITS = {"MAX_JOINS": "20", "UNTIL_HEIGHT": "1000"}
-
-
-class Api:
-    """Creates and shows ConfigMaps and Secrets as Kubernetes' API does; ``refuses`` names objects it does not take."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, dict[str, Any]] = {}
-        self.refuses: set[str] = set()
-        self.patches: dict[str, tuple[str | None, dict[str, Any]]] = {}
-        self.half: dict[str, dict[str, Any]] = {}
-        self.said = ""
-        api = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                found = api.objects.get(self.path)
-                self._answer(404 if found is None else 200, found or {})
-
-            def do_POST(self) -> None:
-                item = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                path = f"{self.path}/{item['metadata']['name']}"
-                if path in api.objects or item["metadata"]["name"] in api.refuses:
-                    self._answer(409 if path in api.objects else 503, {})
-                else:
-                    api.objects[path] = item
-                    self._answer(201, item)
-
-            def do_PATCH(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                api.patches[self.path.partition("?")[0]] = (self.headers["Content-Type"], body)
-                self._answer(200, {})
-
-            def _answer(self, code: int, body: dict[str, Any]) -> None:
-                data = json.dumps(body).encode()
-                self.send_response(code)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def get_entries(self, kind: str, name: str) -> dict[str, bytes]:
-        item = self.objects[f"/api/v1/namespaces/prod/{kind}/{name}"]
-        data = item["binaryData" if kind == "configmaps" else "data"]
-        return {key: base64.b64decode(value) for key, value in data.items()}
-
-
-@contextlib.contextmanager
-def serve_api() -> Iterator[Api]:
-    served = Api()
-    yield served
-    served.server.shutdown()
-    served.server.server_close()
+LIMITS = {"MAX_JOINS": "20", "UNTIL_HEIGHT": "1000", "SUCCESSOR": "r1-flobc-chain-2"}
 
 
 @pytest.fixture
@@ -112,41 +47,8 @@ def published() -> Iterator[Api]:
         yield served
 
 
-def run_script(api: Api, script: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "KUBERNETES_API": f"http://127.0.0.1:{api.server.server_port}",
-        "NAMESPACE": "prod",
-        "INSTANCE": "r1",
-        "PYTHONPATH": str(ROOT),
-        **variables,
-    }
-    command = [sys.executable, str(SCRIPTS / script), *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-
 def publish(api: Api, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return run_script(api, "publish_genesis.py", *(arguments or ARGUMENTS), **(NAMES | LIMITS | variables))
-
-
-def enrol(folder: Path, role: str, index: int, per_pod: int = 1) -> subprocess.CompletedProcess[str]:
-    places = {name.upper(): str(folder / name) for name in ("data", "chain", "keys", "invitation")}
-    environment = {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "FLOBC_INDEX": str(index),
-        "PER_POD": str(per_pod),
-        **places,
-    }
-    command = ["sh", str(SCRIPTS / "enrol.sh"), role]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-
-def mount(folder: Path, entries: dict[str, bytes]) -> None:
-    """Lay out entries as Kubernetes mounts them: links to files in a folder beside."""
-    (folder / "..data").mkdir(parents=True)
-    for name, content in entries.items():
-        (folder / "..data" / name).write_bytes(content)
-        (folder / name).symlink_to(Path("..data") / name)
 
 
 def test_a_job_that_broke_off_goes_on_with_the_same_keys(published: Api) -> None:
@@ -230,11 +132,6 @@ def test_keys_that_somebody_brings_are_the_chain_s(api: Api, tmp_path: Path) -> 
     assert {load_key_file(tmp_path / str(index)).public_key for index in range(4)} == set(genesis.validators)
 
 
-def store(api: Api, kind: str, name: str, entries: dict[str, bytes]) -> None:
-    data = {key: base64.b64encode(value).decode() for key, value in entries.items()}
-    api.objects[f"/api/v1/namespaces/prod/{kind}/{name}"] = {"metadata": {"name": name}, "data": data}
-
-
 def load_chain(api: Api, folder: Path) -> Genesis:
     (folder / "genesis").write_bytes(api.get_entries("configmaps", NAMES["CHAIN"])["genesis"])
     return load_genesis_file(folder / "genesis")
@@ -257,13 +154,13 @@ def test_invalid_options_store_no_chain(api: Api) -> None:
     assert not any("chain" in path for path in api.objects)
 
 
-def test_invalid_a_validator_that_genesis_does_not_know_is_told_so(tmp_path: Path) -> None:
+def test_a_validator_beyond_the_genesis_waits_idle_and_says_so(tmp_path: Path) -> None:
     mount(tmp_path / "chain", {"genesis": b"a chain"})
     mount(tmp_path / "keys", {"validator-0": b"a key"})
     (tmp_path / "data").mkdir()
-    refused = enrol(tmp_path, "validator", 6)
-    assert refused.returncode == 1
-    assert "enrols no validator-6" in refused.stderr
+    idle = enrol(tmp_path, "validator", 6)
+    assert idle.returncode == 0, "it has waited for as long as it was told to"
+    assert "enrols no validator-6, so it waits idle" in idle.stderr
     assert list((tmp_path / "data").iterdir()) == []
 
 
@@ -276,3 +173,32 @@ def test_invalid_a_volume_of_another_chain_is_left_as_it_is(tmp_path: Path) -> N
     assert refused.returncode == 1
     assert "belongs to another chain" in refused.stderr
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["genesis"]
+
+
+def test_invalid_no_way_leads_back_to_a_chain_that_has_a_successor(published: Api) -> None:
+    before = dict(published.objects)
+    store(published, "configmaps", "r1-flobc-chain-2", {"genesis": b"a successor"})
+    refused = publish(published)
+    published.objects = before
+    assert refused.returncode == 2
+    assert "its successor is in ConfigMap r1-flobc-chain-2" in refused.stderr
+
+
+def test_a_chain_that_was_succeeded_keeps_its_other_options(published: Api) -> None:
+    arguments = ["7" if item == "4" else item for item in ARGUMENTS]
+    assert publish(published, *arguments).returncode == 2, "in the first generation the number is the chain's"
+    assert publish(published, *arguments, SUCCEEDED="yes").returncode == 0
+    assert publish(published, *arguments, "--sync", "ssp", SUCCEEDED="yes").returncode == 2
+
+
+def test_a_volume_goes_on_with_any_later_generation_and_no_other(tmp_path: Path) -> None:
+    first, second = b"the first", b"the second"
+    ancestors = "".join(f"{hashlib.sha256(one).hexdigest()}\n" for one in (first, second)).encode()
+    mount(tmp_path / "chain", {"genesis": b"the third", "ancestors": ancestors, "parent": second})
+    mount(tmp_path / "keys", {"trainer-0": b"a key"})
+    genesis = tmp_path / "data" / "genesis"
+    genesis.parent.mkdir()
+    for before, code in ((first, 0), (second, 0), (b"a stranger", 1)):
+        genesis.write_bytes(before)
+        assert enrol(tmp_path, "trainer", 0).returncode == code
+        assert genesis.read_bytes() == (before if code else b"the third")

@@ -79,7 +79,11 @@ def test_an_autoscaler_is_not_fought(api: KubeApi, scaler: KubernetesScaler) -> 
 
 
 @pytest.mark.parametrize(
-    ("replicas", "words"), [(5, "has 4 of its chain's validators .* helm upgrade lab"), (2, "3 must agree .* leave 3")]
+    ("replicas", "words"),
+    [
+        (5, "has 4 of its chain's validators .* flobc scale --validators 5 --release lab"),
+        (2, "3 must agree .* leave 3"),
+    ],
 )
 def test_validators_only_within_what_the_chain_bears(replicas: int, words: str, scaler: KubernetesScaler) -> None:
     """CHAIN-5: a quorum of the genesis's validators."""

@@ -46,7 +46,7 @@ def make_system(root: Path, admission: AdmissionParams | None = None, **plan: in
     [
         ("trainer", 4, r"admits the 3 trainers of its genesis alone.*flobc up --dir DIR --trainers 4"),
         ("trainer", -1, "cannot be -1 trainers"),
-        ("validator", 5, "has 4 validators for its life.*flobc succession propose"),
+        ("validator", 5, "has 4 validators for its life.*flobc scale --validators 5 .* --successor"),
         ("validator", 2, "3 must agree on every block.*leave 3"),
     ],
 )
