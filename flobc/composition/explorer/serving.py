@@ -6,10 +6,10 @@ import asyncio
 import logging
 import socket
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import uvicorn
+from anyio import to_thread
 
 from flobc.composition.explorer.explorer import Explorer
 from flobc.composition.explorer.listening import BACKLOG, describe_listener, open_listener
@@ -24,8 +24,8 @@ STOP_S = 3.0
 """How long answers under way may take when the server stops."""
 KEEP_S = 30
 """How long a quiet connection is kept: people read a page before they ask for the next one."""
-THREADS = 8
-"""Threads that ask the source at once."""
+THREADS = 16
+"""Threads that ask the source and read files at once; each has a connection to the index, with a cache of its own."""
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class WebServer:
 
     def _run(self, listener: socket.socket) -> None:
         async def serve(server: uvicorn.Server) -> None:
-            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "flobc-page"))
+            to_thread.current_default_thread_limiter().total_tokens = THREADS
             await server.serve([listener])
 
         if self._server is not None:
