@@ -12,6 +12,7 @@ import uvicorn
 from anyio import to_thread
 
 from flobc.composition.explorer.explorer import Explorer
+from flobc.composition.explorer.limiting import PunctualProtocol, get_most_connections
 from flobc.composition.explorer.listening import BACKLOG, describe_listener, open_listener
 from flobc.composition.explorer.site import build_site
 from flobc.composition.explorer.sources import ChainSource, LedgerSource
@@ -54,7 +55,8 @@ class WebServer:
                 access_log=False,
                 server_header=False,
                 lifespan="on",
-                http="h11",
+                http=PunctualProtocol,
+                limit_concurrency=get_most_connections(),
                 ws="none",
                 backlog=BACKLOG,
                 timeout_keep_alive=KEEP_S,

@@ -26,7 +26,7 @@ from flobc.protocol.trust.weights import WEIGHT_ONE
 
 MAX_COMPARED_BYTES = 8 * 2**20
 MAX_COLUMNS, MAX_ROWS = 50, 100_000
-"""What a compared file may hold: no file that an explorer wrote has more, for each of their rows holds three digests."""
+"""What a compared file may hold: none that an explorer wrote has more, for each row of its holds three digests."""
 MAX_COMPARISONS, SEND_S = 4, 60.0
 """How many files are taken at once, for they lie in memory, and how long sending one may take."""
 CURVES = (("accuracy", "Accuracy", "share of 1"), ("loss", "Loss", "mean loss"))
