@@ -1,9 +1,8 @@
-"""An explorer as a web server: on a thread of its own, as a service or from the command line."""
+"""An explorer as a web server, on a thread of its own."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import threading
 from pathlib import Path
@@ -15,10 +14,6 @@ from flobc.composition.explorer.explorer import Explorer
 from flobc.composition.explorer.limiting import PunctualProtocol, get_most_connections
 from flobc.composition.explorer.listening import BACKLOG, describe_listener, open_listener
 from flobc.composition.explorer.site import build_site
-from flobc.composition.explorer.sources import ChainSource, LedgerSource
-from flobc.composition.services.connections import build_tls
-from flobc.composition.services.parts import Loop, load_genesis_file
-from flobc.composition.services.settings import ExplorerSettings, split_addresses
 from flobc.errors import UsageError
 
 STOP_S = 3.0
@@ -27,8 +22,6 @@ KEEP_S = 30
 """How long a quiet connection is kept: people read a page before they ask for the next one."""
 THREADS = 16
 """Threads that ask the source and read files at once; each has a connection to the index, with a cache of its own."""
-
-logger = logging.getLogger(__name__)
 
 
 class WebServer:
@@ -91,16 +84,3 @@ class WebServer:
 
         if self._server is not None:
             asyncio.run(serve(self._server))
-
-
-def run_explorer(settings: ExplorerSettings, loop: Loop) -> None:
-    """Be an explorer until the loop is stopped. **Raises** FlobcError when going on makes no sense."""
-    files = settings.get_web_files()
-    genesis = load_genesis_file(settings.genesis)
-    source: ChainSource = LedgerSource(split_addresses(settings.ledgers), build_tls(settings), genesis)
-    server = WebServer(Explorer(source, True, settings.data, loop.metrics), files)
-    try:
-        logger.info("serving the explorer on %s", server.start(settings.listen))
-        loop.run()
-    finally:
-        server.stop()
