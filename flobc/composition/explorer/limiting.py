@@ -46,6 +46,12 @@ class PunctualProtocol(H11Protocol):
         super().data_received(data)
         self._set_deadline()
 
+    def on_response_complete(self) -> None:
+        """Go on with the next request, of which a part may have come already."""
+        super().on_response_complete()
+        if self.conn.trailing_data[0]:
+            self._set_deadline()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """End a connection."""
         super().connection_lost(exc)
