@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from flobc.composition.explorer.serving import run_explorer
+from flobc.composition.services.explorer import run_explorer
 from flobc.composition.services.serving import serve
 from flobc.composition.services.settings import ExplorerSettings
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+from numpy.typing import NDArray
 
 from flobc.adapters.grpc import LedgerServer, Patience
 from flobc.adapters.memory import MemoryBlocks, MemoryModels, MemoryStates
@@ -51,6 +53,21 @@ class LyingBlocks(MemoryBlocks):
         return self.lies[height](block) if block is not None and height in self.lies else block
 
 
+class AskedModels(MemoryModels):
+    """Models that note which of them are asked for, and give none before they may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[bytes] = []
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+
+    def get(self, digest: bytes) -> NDArray[np.int32] | None:
+        self.asked.append(digest)
+        self.may_answer.wait(PATIENCE_S)
+        return super().get(digest)
+
+
 class ExploredChain:
     """One ledger's stores; round after round the loss falls, one trainer's update is refused, one is faulty."""
 
@@ -66,7 +83,7 @@ class ExploredChain:
         )
         self.chain.state = build_initial_state(self.chain.genesis)
         self.blocks = LyingBlocks(self.chain.state.head_digest)
-        self.states, self.models = MemoryStates(), MemoryModels()
+        self.states, self.models = MemoryStates(), AskedModels()
         self.models.put(self.chain.genesis.initial_model, initial)
         self.server: LedgerServer | None = None
         self.address = "127.0.0.1:0"

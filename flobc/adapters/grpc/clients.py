@@ -13,8 +13,9 @@ from flobc.adapters.grpc.downloads import ModelDownload, PayloadDownload, decode
 from flobc.adapters.grpc.generated import blobs_pb2, ledger_pb2
 from flobc.adapters.grpc.generated.blobs_pb2_grpc import BlobsStub
 from flobc.adapters.grpc.generated.ledger_pb2_grpc import LedgerStub
+from flobc.adapters.grpc.outlines import require_outline
 from flobc.adapters.grpc.tls import TlsSettings
-from flobc.adapters.grpc.wire import DIGEST_BYTES, MAX_HEIGHT
+from flobc.adapters.grpc.wire import DIGEST_BYTES, MAX_BLOCK_BYTES, MAX_HEIGHT
 from flobc.errors import DataError, UsageError
 from flobc.ports.payloads import Payload
 from flobc.protocol.chain.block import EMPTY_BODY, Block
@@ -56,7 +57,8 @@ class LedgerClient:
         request = ledger_pb2.GetBlockRequest(height=height)
 
         def attempt(stub: LedgerStub) -> Block:
-            data = read_pieces(stub.GetBlock(request, timeout=self._stream_s))
+            data = read_pieces(stub.GetBlock(request, timeout=self._stream_s), MAX_BLOCK_BYTES)
+            require_outline(data)
             return _require_height(decode_answer(Block, data), height)
 
         return self._servers.ask(f"block {height}", attempt)

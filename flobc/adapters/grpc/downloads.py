@@ -147,14 +147,14 @@ class PayloadDownload:
             raise DataError("there are more chunks than the header says")
 
 
-def read_pieces(responses: Iterable[Any]) -> bytes:
+def read_pieces(responses: Iterable[Any], max_bytes: int = MAX_OBJECT_BYTES) -> bytes:
     """Return the bytes that a stream of contents and pieces carries. **Raises** DataError."""
     size_bytes, data = -1, bytearray()
     for response in responses:
         if response.WhichOneof("part") == "contents":
             size_bytes = response.contents.size_bytes
-            if size_bytes > MAX_OBJECT_BYTES:
-                raise DataError(f"{size_bytes} bytes are above the {MAX_OBJECT_BYTES} that are accepted")
+            if size_bytes > max_bytes:
+                raise DataError(f"{size_bytes} bytes are above the {max_bytes} that are accepted")
         else:
             data += response.piece
             if len(data) > size_bytes:

@@ -39,12 +39,15 @@ HOW_TO_CHECK = (
 )
 
 
-def export_model(archive: ChainArchive, out: Path, height: int | None = None, force: bool = False) -> dict[str, Any]:
+def export_model(
+    archive: ChainArchive, out: Path, height: int | None = None, force: bool = False, rebuild: bool = True
+) -> dict[str, Any]:
     """Write the model of ``height`` (default: the newest) to ``out`` and return its manifest.
 
     ``out`` (``NAME.safetensors``) holds the float32 tensors; beside it ``NAME.grid`` holds the
     integers that the chain agreed on and ``NAME.json`` the manifest. Frozen tensors are not the
-    chain's; the manifest names them. A model that is not stored is recomputed from payloads.
+    chain's; the manifest names them. A model that is not stored is recomputed from payloads, unless
+    ``rebuild`` is False.
 
     **Raises** UsageError when a file exists and ``force`` is not set, or for an impossible height;
     DataError when the model is not held and cannot be recomputed; VerificationError when the
@@ -59,7 +62,7 @@ def export_model(archive: ChainArchive, out: Path, height: int | None = None, fo
     if not 0 <= height <= archive.height:
         raise UsageError(f"{archive.name} has blocks up to height {archive.height}, not {height}; choose a lower one.")
     block = _load_certified(archive, height) if height else None
-    model = rebuild_model(archive, height)
+    model = rebuild_model(archive, height) if rebuild else _load_held(archive, height, block)
     from safetensors.numpy import save  # noqa: PLC0415 - a ledger's image verifies chains and has it not
 
     tensors = save(_split_tensors(archive.genesis, model))
@@ -96,6 +99,14 @@ def rebuild_model(archive: ChainArchive, height: int) -> Model:
         f"The model of height {height} is not held in {archive.name}, nor any model before it to start from; "
         "get the initial model from another copy."
     )
+
+
+def _load_held(archive: ChainArchive, height: int, block: Block | None) -> Model:
+    digest = archive.genesis.initial_model if block is None else block.header.model
+    model = load_model(archive, UpdateEngine(archive.genesis), digest, height)
+    if model is None:
+        raise DataError(f"The model of height {height} is not held in {archive.name}; choose a newer block's.")
+    return model
 
 
 def _replay(archive: ChainArchive, replay: ModelReplay, model: Model, blocks: list[Block]) -> Model:

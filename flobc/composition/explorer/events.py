@@ -10,7 +10,6 @@ MIN_GAP_S = 0.5
 """Least time between two events: a chain may make blocks faster than people read."""
 BEAT_S = 15.0
 """How often a quiet stream says that it is there, for proxies close what is silent."""
-MAX_STREAMS = 2_000
 RETRY_MS = 2_000
 
 
@@ -37,11 +36,6 @@ class Hub:
     def streams(self) -> int:
         """How many viewers watch."""
         return len(self._streams)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether no more viewers are taken."""
-        return len(self._streams) >= MAX_STREAMS
 
     async def run(self) -> None:
         """Render an event after changes, until cancelled."""

@@ -79,12 +79,14 @@ class Follower:
                 self._fail(str(error))
             except sqlite3.Error as error:
                 self._fail(f"The explorer's index cannot be written ({error}); see that there is room for it.")
+            except Exception as error:  # whatever a stranger's chain makes of us: a thread that ended would not tell
+                self._fail(f"The explorer cannot take in what comes next ({error!r}); please report it.", error)
             self._stopping.wait(RETRY_S)
 
-    def _fail(self, trouble: str) -> None:
+    def _fail(self, trouble: str, defect: Exception | None = None) -> None:
         if not self._stopping.is_set():
             if trouble != self._trouble:
-                logger.warning("nothing comes: %s", trouble)
+                logger.warning("nothing comes: %s", trouble, exc_info=defect)
             self._trouble = trouble
             self.on_change(self.condition)
 
@@ -129,7 +131,7 @@ class Follower:
             defect = self._examiner.find_link_defect(seen.block, self._parent, height)
         self._parent = compute_header_digest(seen.block.header)
         core = seen.core if defect is None else None  # what nobody certified may be anything
-        self._waiting.append(Entry(seen.block, core, defect, time.time() if is_new else None))
+        self._waiting.append(Entry(height, seen.block, core, defect, time.time() if is_new else None))
         if defect is not None:
             logger.warning("block %d does not hold: %s", height, defect, extra={"height": height})
         if height >= target or len(self._waiting) >= BATCH:

@@ -55,11 +55,12 @@ Row = sqlite3.Row
 
 @dataclass(frozen=True)
 class Entry:
-    """One block for the index.
+    """One block for the index, which stands at ``height``, whatever it says itself.
 
     ``defect`` says what is wrong with it, None if nothing; ``seen_s`` is when it came, None if it was there before.
     """
 
+    height: int
     block: Block
     core: CoreState | None
     defect: str | None
@@ -96,10 +97,10 @@ class Index:
         with self._writer:
             for entry in entries:
                 self._add_block(entry)
-                self._add_updates(entry.block)
+                self._add_updates(entry)
                 self._add_trust(entry)
-                self._add_work(entry.block)
-        self.height = max(self.height, *(entry.block.height for entry in entries))
+                self._add_work(entry)
+        self.height = max(self.height, *(entry.height for entry in entries))
         self.version += 1
 
     def clear(self) -> None:
@@ -155,7 +156,7 @@ class Index:
         block, header = entry.block, entry.block.header
         elapsed = [vote.elapsed_ms for votes in block.body.votes for vote in votes.votes]
         values = (
-            header.height,
+            entry.height,
             compute_header_digest(header),
             header.parent,
             header.model,
@@ -175,8 +176,8 @@ class Index:
         )
         self._insert("blocks", [values])
 
-    def _add_updates(self, block: Block) -> None:
-        height, body = block.height, block.body
+    def _add_updates(self, entry: Entry) -> None:
+        height, body = entry.height, entry.block.body
         sizes = [(_fit(header.size_bytes), _fit(header.num_examples)) for header in body.headers]
         if len(sizes) != len(body.decisions):
             sizes = [(0, 0)] * len(body.decisions)
@@ -213,12 +214,13 @@ class Index:
         self._insert(
             "trust",
             [
-                (trainer, entry.block.height, share, core.trust.entries[trainer].probation)
+                (trainer, entry.height, share, core.trust.entries[trainer].probation)
                 for trainer, share in shares.items()
             ],
         )
 
-    def _add_work(self, block: Block) -> None:
+    def _add_work(self, entry: Entry) -> None:
+        block = entry.block
         sealed = {seal.validator for seal in block.certificate}
         votes: dict[bytes, list[tuple[int, int]]] = {key: [] for key in self._validators}
         for decision, counted in zip(block.body.decisions, block.body.votes, strict=False):
@@ -227,7 +229,7 @@ class Index:
         rows = [
             (
                 key,
-                block.height,
+                entry.height,
                 len(found),
                 sum(distance for distance, _ in found) // len(found) if found else None,
                 compute_lower_median([elapsed for _, elapsed in found]) if found else None,

@@ -43,6 +43,7 @@ class Pages:
         defect = await run_in_threadpool(self._explorer.find_defect, block, height)
         return self._answer(
             "block.html",
+            height=height,
             block=block,
             digest=compute_header_digest(block.header),
             outcomes=[describe_outcome(item) for item in block.body.decisions],
@@ -83,7 +84,7 @@ class Pages:
             outcome=describe_outcome(proof.decision),
             header=body.headers[place] if place < len(body.headers) else None,
             votes=body.votes[place].votes if place < len(body.votes) else (),
-            defect=await run_in_threadpool(self._explorer.find_defect, block, block.height),
+            defect=await run_in_threadpool(self._explorer.find_defect, block, row["height"]),
         )
 
     async def update_bytes(self, request: Request) -> Response:

@@ -1,33 +1,27 @@
-"""An explorer as a web server: on a thread of its own, as a service or from the command line."""
+"""An explorer as a web server, on a thread of its own."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import uvicorn
+from anyio import to_thread
 
 from flobc.composition.explorer.explorer import Explorer
+from flobc.composition.explorer.limiting import PunctualProtocol, get_most_connections
 from flobc.composition.explorer.listening import BACKLOG, describe_listener, open_listener
 from flobc.composition.explorer.site import build_site
-from flobc.composition.explorer.sources import ChainSource, LedgerSource
-from flobc.composition.services.connections import build_tls
-from flobc.composition.services.parts import Loop, load_genesis_file
-from flobc.composition.services.settings import ExplorerSettings, split_addresses
 from flobc.errors import UsageError
 
 STOP_S = 3.0
 """How long answers under way may take when the server stops."""
 KEEP_S = 30
 """How long a quiet connection is kept: people read a page before they ask for the next one."""
-THREADS = 8
-"""Threads that ask the source at once."""
-
-logger = logging.getLogger(__name__)
+THREADS = 16
+"""Threads that ask the source and read files at once; each has a connection to the index, with a cache of its own."""
 
 
 class WebServer:
@@ -54,7 +48,8 @@ class WebServer:
                 access_log=False,
                 server_header=False,
                 lifespan="on",
-                http="h11",
+                http=PunctualProtocol,
+                limit_concurrency=get_most_connections(),
                 ws="none",
                 backlog=BACKLOG,
                 timeout_keep_alive=KEEP_S,
@@ -84,21 +79,8 @@ class WebServer:
 
     def _run(self, listener: socket.socket) -> None:
         async def serve(server: uvicorn.Server) -> None:
-            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "flobc-page"))
+            to_thread.current_default_thread_limiter().total_tokens = THREADS
             await server.serve([listener])
 
         if self._server is not None:
             asyncio.run(serve(self._server))
-
-
-def run_explorer(settings: ExplorerSettings, loop: Loop) -> None:
-    """Be an explorer until the loop is stopped. **Raises** FlobcError when going on makes no sense."""
-    files = settings.get_web_files()
-    genesis = load_genesis_file(settings.genesis)
-    source: ChainSource = LedgerSource(split_addresses(settings.ledgers), build_tls(settings), genesis)
-    server = WebServer(Explorer(source, True, settings.data, loop.metrics), files)
-    try:
-        logger.info("serving the explorer on %s", server.start(settings.listen))
-        loop.run()
-    finally:
-        server.stop()

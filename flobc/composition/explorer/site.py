@@ -10,7 +10,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -18,6 +18,7 @@ from flobc.composition.explorer.asking import is_own_page
 from flobc.composition.explorer.counting import counted
 from flobc.composition.explorer.events import encode_event
 from flobc.composition.explorer.explorer import Explorer
+from flobc.composition.explorer.limiting import EventStream, Seats
 from flobc.composition.explorer.pages import Pages
 from flobc.composition.explorer.rendering import HERE
 from flobc.composition.explorer.training import Training
@@ -42,7 +43,7 @@ _ENCODED = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
 def build_site(explorer: Explorer) -> Callable[..., Awaitable[None]]:
     """Return the ASGI application of one explorer, which it does not start or close."""
-    pages, training = Pages(explorer), Training(explorer)
+    pages, training, watching = Pages(explorer), Training(explorer), _Watching(explorer)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -70,8 +71,8 @@ def build_site(explorer: Explorer) -> Callable[..., Awaitable[None]]:
         Route("/search", pages.search),
         Route("/verify", _Verify(explorer).page),
         Route("/verify", _Verify(explorer).start, methods=["POST"]),
-        Route("/verify/events", _Verify(explorer).events),
-        Route("/events", _build_events(explorer)),
+        Route("/verify/events", watching.verification),
+        Route("/events", watching.chain),
         Route("/healthz", pages.alive),
         Route("/readyz", pages.ready),
         Mount("/static", StaticFiles(directory=HERE / "static")),
@@ -116,15 +117,6 @@ def describe_error(error: Exception) -> tuple[int, str]:
     return 502, str(error)
 
 
-def _build_events(explorer: Explorer) -> Callable[[Request], Awaitable[Response]]:
-    async def events(_: Request) -> Response:
-        if explorer.hub.is_full:
-            raise HTTPException(503, "Too many viewers watch this chain live; this page works without.")
-        return _send_events(explorer.hub.stream())
-
-    return events
-
-
 class _Verify:
     """Handlers of the page that runs the light client."""
 
@@ -141,10 +133,22 @@ class _Verify:
         self._verification.start()
         return RedirectResponse("/verify", 303)
 
-    async def events(self, _: Request) -> Response:
-        return _send_events(self._stream())
 
-    async def _stream(self) -> AsyncIterator[bytes]:
+class _Watching:
+    """Handlers of what is sent as it changes, to as many as there are seats."""
+
+    def __init__(self, explorer: Explorer) -> None:
+        self._explorer = explorer
+        self._verification = explorer.verification
+        self._seats = Seats()
+
+    async def chain(self, request: Request) -> Response:
+        return self._send(request, self._explorer.hub.stream())
+
+    async def verification(self, request: Request) -> Response:
+        return self._send(request, self._stream_verification())
+
+    async def _stream_verification(self) -> AsyncIterator[bytes]:
         """Yield the progress until the run is over."""
         while True:
             progress = self._verification.progress
@@ -154,8 +158,9 @@ class _Verify:
                 return
             await asyncio.sleep(POLL_S)
 
-
-def _send_events(stream: AsyncIterator[bytes]) -> Response:
-    # x-accel-buffering: a proxy that gathers what is streamed would make it late
-    headers = {"x-accel-buffering": "no"}
-    return StreamingResponse(stream, headers=headers, media_type="text/event-stream")
+    def _send(self, request: Request, stream: AsyncIterator[bytes]) -> Response:
+        """**Raises** HTTPException when there is no seat."""
+        address = "" if request.client is None else request.client.host
+        if not self._seats.take(address):
+            raise HTTPException(503, "Too many viewers watch this chain live; this page works without.")
+        return EventStream(stream, self._seats, address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import threading
@@ -15,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from flobc.composition.archive import export_model
-from flobc.composition.explorer.asking import read_height
+from flobc.composition.explorer.asking import is_own_page, read_height
 from flobc.composition.explorer.charts import Point, Series, draw_chart
 from flobc.composition.explorer.explorer import Explorer
 from flobc.composition.explorer.index import Row
@@ -24,6 +25,10 @@ from flobc.protocol.params import SCORE_ONE
 from flobc.protocol.trust.weights import WEIGHT_ONE
 
 MAX_COMPARED_BYTES = 8 * 2**20
+MAX_COLUMNS, MAX_ROWS = 50, 100_000
+"""What a compared file may hold: none that an explorer wrote has more, for each row of its holds three digests."""
+MAX_COMPARISONS, SEND_S = 4, 60.0
+"""How many files are taken at once, for they lie in memory, and how long sending one may take."""
 CURVES = (("accuracy", "Accuracy", "share of 1"), ("loss", "Loss", "mean loss"))
 BLOCK_COLUMNS = (
     "height", "header", "parent", "model", "closing", "loss", "accuracy", "accepted", "rejected", "unused",
@@ -45,6 +50,7 @@ class Training:
     def __init__(self, explorer: Explorer) -> None:
         self._explorer = explorer
         self._one_model = threading.Lock()
+        self._comparisons = asyncio.Semaphore(MAX_COMPARISONS)
 
     async def page(self, _: Request) -> Response:
         """Curves over the whole chain."""
@@ -74,13 +80,12 @@ class Training:
 
     async def compare(self, request: Request) -> Response:
         """Our curves beside those of another chain, whose blocks as CSV the viewer sends; nothing is kept."""
-        parts, size = [], 0
-        async for part in request.stream():
-            size += len(part)
-            if size > MAX_COMPARED_BYTES:
-                raise HTTPException(413, f"The file is larger than {MAX_COMPARED_BYTES >> 20} MiB; cut it off sooner.")
-            parts.append(part)
-        other = await run_in_threadpool(read_curves, b"".join(parts))
+        if not is_own_page(request):
+            raise HTTPException(403, "Only a page of this explorer compares chains.")
+        if self._comparisons.locked():
+            raise HTTPException(503, "Others compare chains at this moment; try again in some seconds.")
+        async with self._comparisons:
+            other = await run_in_threadpool(read_curves, await _receive_file(request))
         own = self._explorer.queries.read_curve()
         charts = [
             draw_chart(
@@ -120,16 +125,24 @@ class Training:
 
     def _read_model(self, height: int, kind: str) -> bytes:
         """**Raises** HTTPException, VerificationError, TransientError. One at a time: models are large."""
-        with self._one_model, TemporaryDirectory(prefix="flobc-model-") as folder:
-            out = Path(folder) / f"model-{height}.safetensors"
-            archive = self._explorer.source.open_archive()
-            try:
-                export_model(archive, out, height)
-            except DataError as error:
-                raise HTTPException(404, str(error)) from error
-            finally:
-                archive.close()
-            return out.with_suffix(f".{kind}").read_bytes()
+        if not self._one_model.acquire(blocking=False):
+            raise HTTPException(503, "Somebody else downloads a model at this moment; try again in some seconds.")
+        try:
+            with TemporaryDirectory(prefix="flobc-model-") as folder:
+                out = Path(folder) / f"model-{height}.safetensors"
+                self._export(out, height)
+                return out.with_suffix(f".{kind}").read_bytes()
+        finally:
+            self._one_model.release()
+
+    def _export(self, out: Path, height: int) -> None:
+        archive = self._explorer.source.open_archive()
+        try:
+            export_model(archive, out, height, rebuild=False)  # else a stranger's request costs a whole chain
+        except DataError as error:
+            raise HTTPException(404, str(error)) from error
+        finally:
+            archive.close()
 
 
 def describe_block_row(row: Row) -> tuple[object, ...]:
@@ -152,19 +165,63 @@ def describe_update_row(row: Row) -> tuple[object, ...]:
 def read_curves(data: bytes) -> dict[str, list[Point]]:
     """Return the curves in a file of blocks as ``blocks.csv`` writes it. **Raises** HTTPException."""
     try:
-        lines = list(csv.DictReader(io.StringIO(data.decode())))
-        found: dict[str, list[Point]] = {}
-        for name, _, _ in CURVES:
-            points = sorted((int(line["height"]) - 1, float(line[name])) for line in lines if line[name])
-            if not all(abs(value) < 1e12 for _, value in points) or not all(0 <= x < 1e15 for x, _ in points):
-                raise ValueError(f"{name} is out of range")
-            step = max(1, len(points) // 400)
-            found[name] = [point for place, point in enumerate(points) if place % step == 0]
-    except (UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError, OverflowError) as error:
+        rows = _read_rows(data.decode())
+        header = next(rows)
+        height, places = header.index("height"), {name: header.index(name) for name, _, _ in CURVES}
+        points: dict[str, list[Point]] = {name: [] for name in places}
+        for row in rows:
+            for name, place in places.items():
+                if row and row[place]:
+                    points[name].append((int(row[height]) - 1, float(row[place])))
+        return {name: _thin_out(sorted(found)) for name, found in points.items()}
+    except (UnicodeDecodeError, csv.Error, StopIteration, IndexError, ValueError, OverflowError) as error:
         raise HTTPException(
-            422, "This is no blocks.csv of an explorer: it needs the columns height, accuracy and loss."
+            422,
+            "This is no blocks.csv of an explorer: it needs the columns height, accuracy and loss, "
+            f"at most {MAX_COLUMNS} columns and {MAX_ROWS} rows.",
         ) from error
-    return found
+
+
+def _read_rows(text: str) -> Iterator[list[str]]:
+    """Yield a file's rows. **Raises** csv.Error, and ValueError at a row or file that is longer than any of ours."""
+    commas = 0
+
+    def read_lines() -> Iterator[str]:
+        nonlocal commas
+        for line in io.StringIO(text, newline=""):
+            commas += line.count(",")
+            if commas >= MAX_COLUMNS:  # before the reader makes cells of them
+                raise ValueError(f"a row has more than {MAX_COLUMNS} cells")
+            yield line
+
+    for number, row in enumerate(csv.reader(read_lines())):
+        if number > MAX_ROWS:
+            raise ValueError(f"there are more than {MAX_ROWS} rows")
+        commas = 0
+        yield row
+
+
+def _thin_out(points: list[Point]) -> list[Point]:
+    """Return about 400 of a curve's points. **Raises** ValueError when one cannot be drawn."""
+    if not all(0 <= x < 1e15 and abs(value) < 1e12 for x, value in points):
+        raise ValueError("a point is out of range")
+    return points[:: max(1, len(points) // 400)]
+
+
+async def _receive_file(request: Request) -> bytes:
+    """Return a request's body. **Raises** HTTPException when it is too large or takes too long."""
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(SEND_S):
+            async for part in request.stream():
+                size += len(part)
+                if size > MAX_COMPARED_BYTES:
+                    most = f"{MAX_COMPARED_BYTES >> 20} MiB"
+                    raise HTTPException(413, f"The file is larger than {most}; cut it off sooner.")
+                parts.append(part)
+    except TimeoutError as error:
+        raise HTTPException(408, f"The file did not arrive within {SEND_S:.0f} s; try again.") from error
+    return b"".join(parts)
 
 
 def _to_one(value: int | None) -> float | None:

@@ -1,1 +1,1 @@
-"""Trainer, validator and ledger as processes of their own: which real parts each is made of."""
+"""Trainer, validator, ledger and explorer as processes of their own: which real parts each is made of."""

@@ -29,7 +29,7 @@ def build_index(chain: MadeChain, blocks: int) -> Index:
     index = Index(chain.genesis)
     first = chain.blocks.get(1)
     assert first is not None
-    index.add([Entry(renumber(first, height), None, None, float(height)) for height in range(1, blocks + 1)])
+    index.add([Entry(height, renumber(first, height), None, None, float(height)) for height in range(1, blocks + 1)])
     return index
 
 

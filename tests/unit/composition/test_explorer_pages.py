@@ -6,14 +6,19 @@ import csv
 import io
 import json
 import re
+import threading
+import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from safetensors.numpy import load
 
+from flobc.composition.explorer.serving import THREADS
 from flobc.composition.reports import get_trust_shares
-from flobc.protocol.chain.block import compute_header_digest
+from flobc.protocol.chain.block import Block, compute_header_digest
 from flobc.protocol.encoding import decode, encode
 from flobc.protocol.messages import Seal
 from flobc.protocol.params import SCORE_ONE, Genesis, get_chain_id
@@ -236,9 +241,50 @@ def test_a_model_is_checked_and_sent(viewer: Viewer) -> None:
 
 
 def test_a_model_that_nobody_holds_any_more_is_said_to_be_gone(viewer: Viewer) -> None:
-    """No ledger has payloads to compute it from."""
-    viewer.world.models.keep_only(frozenset(block.header.model for block in viewer.world.chain.blocks[:10]))
-    assert "cannot be recomputed" in viewer.get("/models/20.safetensors", 404).text
+    """At once: whoever asks for old models must not make the explorer go through the chain."""
+    models = viewer.world.models
+    models.keep_only(frozenset(block.header.model for block in viewer.world.chain.blocks[:10]))
+    models.asked.clear()
+    assert "The model of height 20 is not held" in viewer.get("/models/20.safetensors", 404).text
+    assert set(models.asked) == {viewer.world.chain.blocks[19].header.model}
+
+
+def test_who_asks_for_a_model_while_another_is_sent_is_told_to_come_again(viewer: Viewer) -> None:
+    """Who waited would hold a thread that pages need."""
+    models = viewer.world.models
+    models.asked.clear()
+    models.may_answer.clear()
+    with ThreadPoolExecutor(1) as others:
+        first = others.submit(viewer.get, "/models/7.grid")
+        try:
+            viewer.wait_for(lambda: bool(models.asked), "the first download")
+            second = viewer.get("/models/9.grid", 503, timeout=5.0)
+        finally:
+            models.may_answer.set()
+        assert second.headers["retry-after"]
+        assert np.frombuffer(first.result().content[-16:], "<i4").tolist() == [7] * 4
+
+
+def test_so_many_threads_ask_the_source_at_once_and_no_more(viewer: Viewer, monkeypatch: pytest.MonkeyPatch) -> None:
+    get, lock, is_above, now, most = viewer.explorer.source.get_block, threading.Lock(), threading.Event(), [0], [0]
+
+    def hold(height: int) -> Block | None:
+        with lock:
+            now[0] += 1
+            most[0] = max(now[0], most[0])
+            if now[0] > THREADS:
+                is_above.set()
+        is_above.wait(0.3)
+        with lock:
+            now[0] -= 1
+        return get(height)
+
+    monkeypatch.setattr(viewer.explorer.source, "get_block", hold)
+    with ThreadPoolExecutor(2 * THREADS) as others:
+        heights = range(BLOCKS - 2 * THREADS, BLOCKS)
+        for page in others.map(lambda height: viewer.get(f"/blocks/{height}"), heights):
+            assert "BROKEN" not in page.text
+    assert most[0] == THREADS
 
 
 def test_two_chains_are_compared_and_nonsense_is_refused(viewer: Viewer) -> None:
@@ -263,12 +309,29 @@ def test_two_chains_are_compared_and_nonsense_is_refused(viewer: Viewer) -> None
     assert viewer.client.post("/training/compare", content=b"x" * (9 << 20)).status_code == 413
 
 
+def test_a_compared_file_of_many_columns_or_rows_is_refused_before_it_is_taken_apart(viewer: Viewer) -> None:
+    """Half a megabyte may stand for columns times rows cells."""
+    wide = b"height,accuracy,loss" + b",x" * 100_000 + b"\n" + b"1,0.5,0.5\n" * 20_000
+    wrapped = b"height,accuracy,loss\n" + b'"a\n",' * 100_000
+    long = b"height,accuracy,loss\n" + b"1,0.5,0.5\n" * 100_001
+    for file in (wide, wrapped, long):
+        tracemalloc.start()
+        answer = viewer.client.post("/training/compare", content=file)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert answer.status_code == 422
+        assert peak < 64 << 20
+    # rows that end early, as files that somebody cut off by hand
+    assert viewer.client.post("/training/compare", content=b"height,accuracy,loss\n\n1,0.5,\n").status_code == 200
+
+
 def test_only_reading_is_allowed(viewer: Viewer) -> None:
     for path in ("/", "/blocks", "/blocks/1", "/training", "/events"):
         assert viewer.client.post(path).status_code == 405
         assert viewer.client.delete(path).status_code == 405
-    foreign = viewer.client.post("/verify", headers={"origin": "https://elsewhere.example"})
-    assert foreign.status_code == 403
+    for path in ("/verify", "/training/compare"):
+        foreign = viewer.client.post(path, headers={"origin": "https://elsewhere.example"})
+        assert foreign.status_code == 403
 
 
 def test_an_explorer_that_was_given_no_genesis_says_so(viewer: Viewer) -> None:
