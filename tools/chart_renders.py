@@ -53,7 +53,8 @@ def render(chart: helm_python.Chart, values: Item, name: str, namespace: str) ->
 def name_scripts(item: Item) -> Item:
     """Return a ConfigMap with the names of files in the place of their content, which is in the chart itself."""
     files = CHART / "files"
-    contents = {path.read_text(encoding="utf-8").strip(): path.relative_to(files) for path in files.rglob("*.*")}
+    texts = [path for path in files.rglob("*.*") if path.suffix != ".pyc"]
+    contents = {path.read_text(encoding="utf-8").strip(): path.relative_to(files) for path in texts}
     if item["kind"] != "ConfigMap":
         return item
     data = {

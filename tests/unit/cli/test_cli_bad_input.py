@@ -255,5 +255,6 @@ def check_one_sentence(capsys: pytest.CaptureFixture[str], expected: str) -> Non
 
 
 def list_files(root: Path) -> dict[Path, bytes]:
-    """What every file holds; the folder of the person's data may be made, empty."""
-    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    """What every file holds; the folder of the person's data may be made, empty, and Python keeps its bytecode."""
+    files = (path for path in root.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return {path: path.read_bytes() for path in files}
