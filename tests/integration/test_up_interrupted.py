@@ -9,10 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from flobc.cli.main import main
 from tests.support.system import PATIENCE_S, POLL_S, WholeSystem, running
 
 OPTIONS = ("--task", "tests.support.paced_task:quick", "--trainers", "1", "--validators", "1", "--period", "2")
-INTERRUPTED = 130
+INTERRUPTED, FAILED = 130, 4
 
 
 def interrupt_up(system: WholeSystem) -> int:
@@ -28,7 +31,7 @@ def interrupt_up(system: WholeSystem) -> int:
     return started.returncode
 
 
-def test_what_an_interrupted_up_started_is_found(tmp_path: Path) -> None:
+def test_what_an_interrupted_up_started_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     system = WholeSystem(tmp_path / "chain", OPTIONS, ledgers=1)
     codes: list[int] = []
     with running(system, lambda: codes.append(interrupt_up(system))):
@@ -37,6 +40,9 @@ def test_what_an_interrupted_up_started_is_found(tmp_path: Path) -> None:
         assert kafka is not None
         system.down()
         assert set(system.list_processes().values()) == {None}
+        capsys.readouterr()
+        assert main(["verify", str(system.root), "--quiet"]) == FAILED
+        assert capsys.readouterr().err.startswith("flobc: Nobody answers for")
         system.up()
         system.wait_for_blocks(2)
         system.check()

@@ -28,12 +28,12 @@ class SystemArchive(LedgerArchive):
 
     def __init__(self, root: Path) -> None:
         plan = load_plan(root)
+        self._kafka = plan.kafka
+        self._topic_payloads = TopicPayloads(lambda: self._open_topic(1))  # closed too when no ledger answers
         super().__init__(plan.ledgers, genesis=load_genesis(root))
         self.name = str(root)
-        self._kafka = plan.kafka
         self._payloads = [FilePayloads(path) for path in sorted((root / "nodes").glob("validator-*/payloads"))]
         self._models = [FileModels(path) for path in sorted((root / "nodes").glob("validator-*/models"))]
-        self._topic_payloads = TopicPayloads(lambda: self._open_topic(1))
 
     def records(self) -> Iterator[bytes]:
         """Yield the log's records up to its present end."""
