@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from flobc.adapters.grpc.wrapping import Answer, wrap_handler
 from flobc.ports.metrics import Meter
 
 
@@ -22,16 +23,11 @@ class CountingInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # 
         self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: grpc.HandlerCallDetails
     ) -> Any:
         """Return the method's handler, measured."""
-        handler = await continuation(handler_call_details)
-        service, _, method = handler_call_details.method.strip("/").partition("/")
-        if handler is None or service != self._service:
-            return handler
-        name = f"{service.rpartition('.')[2]}/{method}"
-        if handler.response_streaming:
-            return handler._replace(unary_stream=self._measure(name, handler.unary_stream))
-        return handler._replace(unary_unary=self._measure(name, handler.unary_unary))
+        return wrap_handler(
+            await continuation(handler_call_details), handler_call_details, self._service, self._measure
+        )
 
-    def _measure(self, name: str, answer: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
+    def _measure(self, name: str, answer: Answer) -> Answer:
         async def measured(request: Any, context: grpc.aio.ServicerContext) -> Any:
             start_s = time.monotonic()
             self._meter.add("flobc_grpc_requests_open", method=name)

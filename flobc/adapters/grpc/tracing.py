@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from flobc.adapters.grpc.wrapping import Answer, wrap_handler
 from flobc.ports.tracing import Tracer, get_current_trace, read_traceparent, within
 
 KEY = "traceparent"
@@ -54,20 +55,14 @@ class TracingInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     ) -> Any:
         """Return the method's handler, traced."""
         handler = await continuation(handler_call_details)
-        service, _, method = handler_call_details.method.strip("/").partition("/")
-        if handler is None or service != self._service:
-            return handler
         trace = _read(handler_call_details.invocation_metadata)
         if not trace:
             return handler
-        name = f"{service.rpartition('.')[2]}/{method}"
-        if handler.response_streaming:
-            return handler._replace(unary_stream=self._trace(name, trace, handler.unary_stream))
-        return handler._replace(unary_unary=self._trace(name, trace, handler.unary_unary))
+        return wrap_handler(
+            handler, handler_call_details, self._service, lambda name, answer: self._trace(name, trace, answer)
+        )
 
-    def _trace(
-        self, name: str, trace: str, answer: Callable[[Any, Any], Awaitable[Any]]
-    ) -> Callable[[Any, Any], Awaitable[Any]]:
+    def _trace(self, name: str, trace: str, answer: Answer) -> Answer:
         async def traced(request: Any, context: grpc.aio.ServicerContext) -> Any:
             span = self._tracer.start(name, trace)
             try:
