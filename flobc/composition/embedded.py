@@ -110,7 +110,12 @@ class EmbeddedRun:
         if any(isinstance(attack, KnowingAttack) for attack in self._attacks.values()):
             self._engine.remember_training()
         self._follower = ChainFollower(stores.log, build_initial_state(federation.genesis), self._record_block)
-        self._follower.catch_up()
+        self._repeats = settings.clock == "virtual" and federation.genesis.params.sync.scheme == "bsp"
+        self._signed: dict[tuple[bytes, int, int], bytes] = {}
+        if self._repeats:
+            self._follower.go_back()
+        else:
+            self._follower.catch_up()
         self._follower.on_commit = self._on_commit
         self._follower.on_refused = self._on_refused
         self._validators = [self._build_validator(index) for index in range(settings.validators)]
@@ -192,9 +197,16 @@ class EmbeddedRun:
         )
 
     def _restore_updates(self) -> None:
-        """Hand back what was published before a restart: trainers must not sign it twice, validators may score it."""
+        """Hand back what was published before a restart: trainers must not sign it twice, validators may score it.
+
+        Under ``bsp`` and the virtual clock nothing is under way when a round opens. There the open round is repeated
+        from its beginning, so that a stopped run goes on to the same blocks.
+        """
         for header in self._stores.payloads.list_headers():
             if not is_base_allowed(self.state.params.sync, header.base_height, self.state.height):
+                continue
+            if self._repeats:
+                self._signed[header.trainer, header.base_height, header.k] = compute_update_id(header)
                 continue
             for identity, trainer in zip(self._federation.trainers, self._trainers, strict=True):
                 if identity.public_key == header.trainer:
@@ -219,11 +231,14 @@ class EmbeddedRun:
         stored: anyone could have sent it, and it would take the real payload's place (ROUND-4).
         """
 
+        header = payload.header
+        before = self._signed.get((header.trainer, header.base_height, header.k))
+        payload = (before and self._stores.payloads.get(before)) or payload  # what was signed first stands (ROUND-2)
         update = compute_update_id(payload.header)
 
         def receive() -> bool:
             genuine = self._own_payloads.get(update) is payload or is_genuine(payload)
-            if genuine:
+            if genuine and update != before:
                 self._stores.payloads.put(update, payload)
             return genuine
 

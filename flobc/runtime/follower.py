@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -45,6 +45,7 @@ class ChainFollower:
         self.offset = 0
         self.rejected: Counter[str] = Counter()
         self._refused: set[bytes] = set()
+        self._repeated: deque[bytes] = deque()
 
     def is_waiting(self, message: Record) -> bool:
         """Return False: here a record is read back as soon as it is written."""
@@ -59,10 +60,13 @@ class ChainFollower:
         if record in self._refused:
             return False
         before = self.state
-        self._log.append(record)
-        self.catch_up()
-        if self.state is before:
-            self._refused.add(record)
+        if self._repeated:
+            self._repeat(record)
+        else:
+            self._log.append(record)
+            self.catch_up()
+            if self.state is before:
+                self._refused.add(record)
         return self.state is not before
 
     def catch_up(self) -> None:
@@ -70,6 +74,36 @@ class ChainFollower:
         for record in self._log.read(self.offset):
             self._apply(record)
             self.offset += 1
+
+    def go_back(self) -> None:
+        """Take in the log up to its last block; the open round's records wait until they are published again.
+
+        For who repeats that round: what is published as it was before is not written a second time, and at the first
+        record that differs everything in the log is taken in as it stands.
+        """
+        last = self.state
+        for record in self._log.read(self.offset):
+            self._apply(record)
+            self.offset += 1
+            self._repeated.append(record)
+            if self.state.height > last.height:
+                last = self.state
+                self._repeated.clear()
+        self.state = last
+        self.offset -= len(self._repeated)
+
+    def _repeat(self, record: bytes) -> None:
+        before = self.state
+        if record == self._repeated[0]:
+            self._apply(self._repeated.popleft())
+            self.offset += 1
+            if self.state is before:
+                self._refused.add(record)
+            return
+        self._repeated.clear()
+        self.catch_up()
+        if self.state is before:
+            self.publish(record)
 
     def _apply(self, record: bytes) -> None:
         height = self.state.height

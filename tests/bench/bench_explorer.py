@@ -25,7 +25,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from flobc.adapters.grpc import LedgerServer
-from flobc.composition.local.process import find_free_port
+from flobc.composition.local.ports import find_free_port
 from flobc.protocol.encoding import encode
 from tests.bench.machine import format_machine, get_machine
 from tests.bench.made_chain import MadeChain

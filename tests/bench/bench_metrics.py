@@ -20,7 +20,7 @@ from typing import Any
 
 from flobc.adapters.prometheus import Metrics
 from flobc.composition.local.kafka import start_kafka
-from flobc.composition.local.process import find_free_port
+from flobc.composition.local.ports import find_free_port
 from flobc.composition.local.redis import start_redis
 from flobc.composition.local.system import create_system
 from flobc.composition.services.gauges import read_usage

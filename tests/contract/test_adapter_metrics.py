@@ -15,7 +15,7 @@ from flobc.adapters.grpc.generated.ledger_pb2_grpc import LedgerStub
 from flobc.adapters.kafka import KafkaSettings, KafkaTopic, ensure_topic
 from flobc.adapters.prometheus import Metrics
 from flobc.adapters.redis import RedisSettings, connect
-from flobc.composition.local.process import find_free_port
+from flobc.composition.local.ports import find_free_port
 from flobc.composition.services.gauges import note_info, read_usage
 from flobc.errors import LocalProtocolError, TransientError
 from tests.support.brokers import kafka_address

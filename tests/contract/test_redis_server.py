@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from flobc.adapters.redis import RedisBlocks, RedisClient, RedisModels, RedisSettings, check_server, connect
-from flobc.composition.local.process import find_free_port
+from flobc.composition.local.ports import find_free_port
 from flobc.composition.local.redis import ADDRESS_VARIABLE, LocalRedis, start_redis
 from flobc.errors import FlobcError, TransientError, UsageError
 from tests.contract.conftest import CHUNK_SIZE, GENESIS_HEAD, name_model

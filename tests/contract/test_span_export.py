@@ -11,7 +11,7 @@ import pytest
 
 from flobc.adapters.opentelemetry import open_tracer
 from flobc.adapters.opentelemetry.file import SpanFile
-from flobc.composition.local.process import find_free_port
+from flobc.composition.local.ports import find_free_port
 from flobc.errors import UsageError
 from flobc.ports.tracing import MAX_TRACES, get_span_id, get_trace_id, read_traceparent
 from tests.support.collector import collecting

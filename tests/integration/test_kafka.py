@@ -16,7 +16,8 @@ from kafka.errors import MessageSizeTooLargeError
 
 from flobc.adapters.kafka import KafkaSettings, KafkaTopic, check_topic, ensure_topic, get_version
 from flobc.composition.local.kafka import LocalKafka, start_kafka
-from flobc.composition.local.process import find_free_port, is_port_open
+from flobc.composition.local.ports import find_free_port
+from flobc.composition.local.process import is_port_open
 from flobc.errors import TransientError, UsageError
 from flobc.ports.topics import Entry
 from tests.support.brokers import start_or_skip

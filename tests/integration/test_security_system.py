@@ -15,7 +15,7 @@ import pytest
 
 from flobc.adapters.grpc import LedgerClient, TlsSettings
 from flobc.cli.main import EXIT_STOPPED, EXIT_USAGE, EXIT_VERIFICATION, main
-from flobc.composition.local.process import find_free_port
+from flobc.composition.local.ports import find_free_port
 from flobc.composition.local.system import create_system
 from flobc.composition.run_directory import load_genesis
 from flobc.composition.services.ledger import run_ledger

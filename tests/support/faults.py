@@ -19,7 +19,7 @@ from flobc.composition.local import system as local_system
 from flobc.composition.local.kafka import start_kafka
 from flobc.composition.local.kafka_runner import find_runner
 from flobc.composition.local.plan import Plan
-from flobc.composition.local.process import find_free_port
+from flobc.composition.local.ports import find_free_port
 from flobc.composition.local.system import create_system
 from flobc.composition.presets import get_preset
 from flobc.composition.run_directory import load_genesis, load_settings

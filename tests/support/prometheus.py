@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from flobc.composition.local.process import DetachedProcess, find_free_port, is_port_open
+from flobc.composition.local.ports import find_free_port
+from flobc.composition.local.process import DetachedProcess, is_port_open
 
 HOST = "127.0.0.1"
 START_S = 60.0

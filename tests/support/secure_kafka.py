@@ -16,7 +16,7 @@ from kafka.admin import ACL, ACLOperation, ACLPermissionType, KafkaAdminClient, 
 from flobc.adapters.grpc import TlsSettings
 from flobc.adapters.kafka import KafkaSettings
 from flobc.composition.local.kafka import LocalKafka, start_kafka
-from flobc.composition.local.process import find_free_port
+from flobc.composition.local.ports import find_free_port
 from flobc.errors import UsageError
 from tests.support.certificates import build_tls
 

@@ -11,7 +11,8 @@ import pytest
 
 from flobc.adapters.grpc import TlsSettings
 from flobc.adapters.redis import RedisClient, RedisSettings, connect
-from flobc.composition.local.process import DetachedProcess, find_free_port
+from flobc.composition.local.ports import find_free_port
+from flobc.composition.local.process import DetachedProcess
 from flobc.errors import FlobcError, UsageError
 from tests.support.certificates import build_tls
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from flobc.composition.local.kafka_runner import Runner, find_runner
-from flobc.composition.local.process import DetachedProcess, find_free_port, is_port_open
+from flobc.composition.local.ports import find_free_port
+from flobc.composition.local.process import DetachedProcess, is_port_open
 from flobc.errors import FlobcError, UsageError
 
 NOTHING_MORE: Mapping[str, str] = MappingProxyType({})

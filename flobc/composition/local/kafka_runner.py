@@ -11,6 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from flobc.composition.local.cache import get_cache
 from flobc.errors import UsageError
 
 KAFKA_VERSION = "4.1.1"
@@ -98,8 +99,7 @@ def _find_jars() -> Path | None:
 
 
 def _get_cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base, "flobc", f"kafka-{KAFKA_VERSION}")
+    return get_cache() / f"kafka-{KAFKA_VERSION}"
 
 
 def _is_docker_ready() -> bool:

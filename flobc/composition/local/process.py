@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -17,7 +16,6 @@ from flobc.errors import FlobcError, UsageError
 
 _POLL_S = 0.05
 _LAST_LINES_BYTES = 2000
-_PORTS = (20_000, 32_000)
 
 
 @dataclass(frozen=True)
@@ -121,18 +119,6 @@ def is_port_open(host: str, port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
         return True
     return False
-
-
-def find_free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that nobody listens on now, below those that systems give to outgoing connections.
-
-    A client that looks for its server again and again would else take the server's port some day.
-    """
-    while True:
-        port = random.randrange(*_PORTS)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind((host, port))
-            return port
 
 
 def _read_start(pid: int) -> str:

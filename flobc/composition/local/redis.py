@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flobc.adapters.redis import RedisClient, RedisSettings, connect
-from flobc.composition.local.process import DetachedProcess, find_free_port
+from flobc.composition.local.ports import find_free_port
+from flobc.composition.local.process import DetachedProcess
 from flobc.errors import FlobcError, TransientError, UsageError
 
 ADDRESS_VARIABLE = "FLOBC_TEST_REDIS"

@@ -23,7 +23,8 @@ from flobc.adapters.grpc import is_serving
 from flobc.composition.genesis import build_federation
 from flobc.composition.local.kafka import start_kafka
 from flobc.composition.local.plan import Plan, get_process, get_server, is_system_directory, load_plan, save_plan
-from flobc.composition.local.process import find_free_port, is_port_open
+from flobc.composition.local.ports import find_free_port
+from flobc.composition.local.process import is_port_open
 from flobc.composition.local.redis import start_redis
 from flobc.composition.local.traces import get_traces_file
 from flobc.composition.run_directory import load_genesis, load_settings, save_beginning

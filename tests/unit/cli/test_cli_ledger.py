@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flobc.cli.main import main
-from flobc.composition.local.process import find_free_port
+from flobc.composition.local.ports import find_free_port
 from flobc.protocol.encoding import encode
 from tests.support.dialogue import build_genesis
 from tests.support.small_chain import build_chain

@@ -15,7 +15,7 @@ from flobc.cli.main import main
 from flobc.composition.doctor import Finding, machine
 from flobc.composition.doctor.machine import check_disk, check_keys, check_versions
 from flobc.composition.doctor.servers import LAG, check_clock, check_kafka, check_memory, check_redis, compare_heads
-from flobc.composition.local.process import find_free_port
+from flobc.composition.local.ports import find_free_port
 from flobc.errors import TransientError
 from flobc.protocol.chain.block import Block
 from flobc.protocol.encoding import encode

@@ -93,3 +93,50 @@ def test_what_was_refused_is_not_written_again_before_the_next_block() -> None:
     written = len(log)
     assert not follower.publish(late)
     assert len(log) == written + 1
+
+
+def test_the_open_round_is_repeated_without_writing_it_twice() -> None:
+    chain, log = play(2), MemoryLog()
+    for record in chain.log:
+        log.append(record)
+    follower, commits = build_follower(chain, log)
+    follower.go_back()
+    assert commits == [1, 2]
+    opened = len(chain.log)
+    chain.play_round()
+    begun = chain.log[opened : opened + 3]
+    for record in begun:
+        log.append(record)
+    late, _ = build_follower(chain, log)
+    late.go_back()
+    assert fingerprint(late.state) == fingerprint(follower.state)
+    for record in chain.log[opened:]:
+        assert late.publish(record)
+    assert late.offset == len(log) == len(chain.log)
+    assert fingerprint(late.state) == fingerprint(chain.state)
+
+
+def test_the_log_stands_where_the_open_round_goes_otherwise() -> None:
+    chain, log = play(1), MemoryLog()
+    opened = len(chain.log)
+    chain.play_round()
+    for record in chain.log[: opened + 3]:
+        log.append(record)
+    follower, _ = build_follower(chain, log)
+    follower.go_back()
+    assert follower.publish(chain.log[opened + 1])
+    assert follower.offset == len(log) == opened + 3
+    for record in chain.log[opened + 3 :]:
+        assert follower.publish(record)
+    assert fingerprint(follower.state) == fingerprint(chain.state)
+
+
+@given(st.binary(min_size=1, max_size=20))
+def test_what_is_refused_is_written_behind_the_log_that_stood(noise: bytes) -> None:
+    chain, log = play(1), MemoryLog()
+    for record in [*chain.log, bytes([0]) + noise]:
+        log.append(record)
+    follower, _ = build_follower(chain, log)
+    follower.go_back()
+    assert not follower.publish(b"\xff nothing that is known")
+    assert follower.offset == len(log) == len(chain.log) + 2
