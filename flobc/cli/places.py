@@ -71,13 +71,23 @@ def find_newest_run() -> Path:
 
 def check_run_place(root: Path) -> None:
     """Check that a run may live in ``root``, before anything is written. **Raises** UsageError or DataError."""
+    check_folder(root, "--dir")
+    if (root / "nodes").is_dir():
+        raise UsageError(
+            f"The directory {root} holds a system of processes; go on with it by flobc up --dir {root}, or choose "
+            "another --dir."
+        )
+
+
+def check_folder(root: Path, flag: str) -> None:
+    """Check that a folder is there or can be made, before anything is written. **Raises** UsageError or DataError."""
     if root.exists() and not root.is_dir():
-        raise UsageError(f"{root} is a file, not a directory; choose another --dir.")
+        raise UsageError(f"{root} is a file, not a directory; choose another {flag}.")
     above = next(path for path in (root, *root.parents) if path.exists())
     if not above.is_dir():
-        raise UsageError(f"{above} is a file, so there can be no directory {root}; choose another --dir.")
+        raise UsageError(f"{above} is a file, so there can be no directory {root}; choose another {flag}.")
     if not os.access(above, os.R_OK | os.W_OK | os.X_OK):
-        raise DataError(f"Cannot read and write in {above}; change its permissions or choose another --dir.")
+        raise DataError(f"Cannot read and write in {above}; change its permissions or choose another {flag}.")
 
 
 def move_aside(root: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 from flobc.cli import kinds
 from flobc.cli.live import build_progress
 from flobc.cli.output import Talk, print_fields, print_json, print_table, show_share
-from flobc.cli.places import check_run_place, expand_path, get_data_directory, move_aside
+from flobc.cli.places import check_folder, check_run_place, expand_path, get_data_directory, move_aside
 from flobc.composition.run_directory import is_run_directory, load_height, validate_room
 from flobc.errors import UsageError
 from flobc.simulation.loading import World, load_world
@@ -30,6 +30,8 @@ def execute(arguments: Namespace) -> int:
     world = load_world(expand_path(arguments.scenario), read_overrides(arguments), get_data_directory())
     workers = kinds.whole(0, 1_024).read("--workers", arguments.workers)
     root, out = read_place(arguments), None if arguments.out is None else expand_path(arguments.out)
+    if out is not None:
+        check_folder(out, "--out")
     moved = move_aside(root) if root is not None and is_run_directory(root) else None
     progress, shown = build_progress(talk, describe_opening(world, root, moved))
     try:

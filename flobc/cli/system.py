@@ -37,7 +37,14 @@ def execute_up(arguments: Namespace) -> int:
         create_system(root, settings, int(arguments.ledgers))
     has_explorer = not arguments.no_explorer and is_web_installed()
     together, traces = int(arguments.trainers_per_process), bool(arguments.traces)
-    plan = start_system(root, int(arguments.ledgers), talk.say, together, has_explorer, traces)
+    try:
+        plan = start_system(root, int(arguments.ledgers), talk.say, together, has_explorer, traces)
+    except KeyboardInterrupt:
+        talk.say(
+            f"Interrupted; what was started runs on. Start the rest with the same command, or stop it all with: "
+            f"flobc down --dir {root}"
+        )
+        raise
     if arguments.json:
         explorer = f"http://{plan.explorer}" if plan.explorer else None
         print_json({"directory": str(root), "processes": list_processes(root), "explorer": explorer})

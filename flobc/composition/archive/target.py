@@ -13,6 +13,8 @@ def require_free(out: Path, force: bool) -> None:
     """Check that an export may be written to ``out``. **Raises** UsageError."""
     if out.is_dir():
         raise UsageError(f"{out} is a directory; name a file in it.")
+    if out.exists() and not out.is_file():
+        raise UsageError(f"{out} is no file that could be replaced; choose another name.")
     if out.exists() and not force:
         raise UsageError(f"{out} exists already; choose another name, or overwrite it with --force.")
 

@@ -97,7 +97,7 @@ def start_system(
 
 def start_node(root: Path, settings: RunSettings, plan: Plan, role: str, index: int) -> None:
     """Start one service and do not wait. **Raises** UsageError when it runs already."""
-    command = [sys.executable, "-m", f"services.{role}.main"]
+    command = [sys.executable, "-P", "-m", f"services.{role}.main"]
     get_process(root, role, index).start(command, _build_environment(root, settings, plan, role, index))
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -95,11 +96,9 @@ def _parse_synthetic(options: str) -> SyntheticOptions:
 
 
 def _import_task(module_name: str, attribute: str) -> Task:
-    working_directory = str(Path.cwd())
-    if working_directory not in sys.path:  # installed scripts do not look there by themselves
-        sys.path.insert(0, working_directory)
     try:
-        found: object = importlib.import_module(module_name)
+        with _looking_here_first():
+            found: object = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             near = suggest(module_name, shipped_names())
@@ -116,6 +115,25 @@ def _import_task(module_name: str, attribute: str) -> Task:
             )
         found = getattr(found, part)
     return _check_task(found, f"{module_name}:{attribute}")
+
+
+@contextlib.contextmanager
+def _looking_here_first() -> Iterator[None]:
+    """Find a task's module in the working directory, where installed programs do not look by themselves.
+
+    What it imports later is found there too, but behind what is installed: a file that happens to be called like a
+    library must not take its place.
+    """
+    working_directory = str(Path.cwd())
+    if working_directory in sys.path:
+        yield
+        return
+    sys.path.insert(0, working_directory)
+    try:
+        yield
+    finally:
+        sys.path.remove(working_directory)
+        sys.path.append(working_directory)
 
 
 def _check_task(found: object, path: str) -> Task:

@@ -35,6 +35,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "settings.json").write_text("{")
     (tmp_path / "damaged" / "genesis").write_bytes(b"\x00\x01")
+    (tmp_path / "system" / "nodes").mkdir(parents=True)
+    (tmp_path / "world.yaml").write_text("run:\n  task: synthetic:examples=200\n")
     (tmp_path / "notatask.py").write_text("thing = 3\n")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("FLOBC_DATA_DIR", raising=False)
@@ -88,6 +90,10 @@ BAD = [
     ("run --dir file/below", "is a file, so there can be no directory"),
     ("run --dir full", "is not empty and holds no run"),
     ("run --dir damaged", "is damaged"),
+    ("run --dir system", "flobc up --dir"),
+    ("run --dir system --new", "flobc up --dir"),
+    ("simulate world.yaml --out file", "is a file, not a directory; choose another --out"),
+    ("simulate world.yaml --out file/below", "is a file, so there can be no directory"),
     ("run --dir=", "--dir must be a path"),
     ("status", "There is no run in"),
     ("status nowhere", "There is no"),
@@ -158,6 +164,7 @@ def test_invalid_options_for_a_run_that_is_there(
         ("export model --out model.bin", "ends in .safetensors"),
         ("export chain --out full", "is a directory"),
         ("export chain --out file", "exists already"),
+        ("export chain --force --out /dev/null", "no file that could be replaced"),
     ],
 )
 def test_invalid_wishes_for_a_run_that_is_there(

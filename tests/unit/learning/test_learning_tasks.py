@@ -1,5 +1,7 @@
 """The registry finds tasks and explains what it does not find; generated tasks and the numpy example learn."""
 
+import importlib
+import sys
 import time
 from dataclasses import replace
 from hashlib import sha256
@@ -131,6 +133,16 @@ def test_invalid_modules(tmp_path, monkeypatch, source, message):
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(UsageError, match=message):
         get_task(f"{name}:task")
+
+
+def test_a_file_beside_a_task_takes_no_librarys_place(tmp_path, monkeypatch):
+    (tmp_path / "my_own.py").write_text("from examples.numpy_task import task\n")
+    (tmp_path / "colorsys.py").write_text("raise RuntimeError('not the library')\n")
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert get_task("my_own:task").name
+    assert importlib.import_module("colorsys").rgb_to_hsv
 
 
 def test_the_guides_example_runs(tmp_path):
