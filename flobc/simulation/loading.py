@@ -88,13 +88,6 @@ def check_world(
     return World(scenario, settings)
 
 
-def build_world(scenario: Scenario) -> World:
-    """Return the world of a scenario that was made in code. **Raises** UsageError for what is impossible."""
-    settings = build_settings(scenario)
-    check_scenario(scenario, settings, Source("scenario"))
-    return World(scenario, settings)
-
-
 def build_settings(scenario: Scenario) -> RunSettings:
     """Return the run that a scenario asks for: its preset with what was given. **Raises** UsageError."""
     settings: RunSettings = get_preset(scenario.run.preset)

@@ -68,8 +68,6 @@ def test_a_large_body_lies_in_pages(redis_client: RedisClient) -> None:
     assert store.append(block)
     assert len(list_kinds(redis_client, "body:piece")) == PAGES
     assert store.get(1) == block
-    assert store.get_without_body(1) == dataclasses.replace(block, body=EMPTY_BODY)
-    assert store.get_without_body(2) is None
 
 
 @pytest.mark.parametrize("attempt", range(3))

@@ -98,11 +98,6 @@ class RedisBlocks:
         except RemoteProtocolError as error:
             raise self._build_damage(height, str(error)) from error
 
-    def get_without_body(self, height: int) -> Block | None:
-        """Return header and certificate at a height, or None: what a light client follows. **Raises** DataError."""
-        entry = self._read_entry(height)
-        return None if entry is None else entry.block
-
     @property
     def height(self) -> int:
         """The newest block's height. **Raises** DataError when the head is damaged."""
