@@ -30,10 +30,7 @@ class LightClient:
         **Raises** VerificationError when it is not the next one or not certified; the head stays.
         """
         height = self.head.height + 1
-        if header.chain != self.head.chain:
-            raise VerificationError(
-                height, "CHAIN-1", f"the block is of chain {header.chain.hex()[:12]}, not {self.head.chain.hex()[:12]}"
-            )
+        self._require_own_chain(header, height)
         if header.height != height:
             raise VerificationError(height, "CHAIN-8", f"the block in this place says it is of height {header.height}")
         if header.parent != self.head_digest:
@@ -45,6 +42,25 @@ class LightClient:
             )
         self.require_certified(header, certificate)
         self.head, self.head_digest = header, compute_header_digest(header)
+
+    def jump(self, header: Header, certificate: Certificate) -> None:
+        """Make a later header the head without those between: its certificate proves it by itself.
+
+        **Raises** VerificationError when it is not later or not certified; the head stays.
+        """
+        self._require_own_chain(header, header.height)
+        if header.height <= self.head.height:
+            raise VerificationError(
+                header.height, "CHAIN-8", f"the block is no later one than block {self.head.height}, the head"
+            )
+        self.require_certified(header, certificate)
+        self.head, self.head_digest = header, compute_header_digest(header)
+
+    def _require_own_chain(self, header: Header, height: int) -> None:
+        if header.chain != self.head.chain:
+            raise VerificationError(
+                height, "CHAIN-1", f"the block is of chain {header.chain.hex()[:12]}, not {self.head.chain.hex()[:12]}"
+            )
 
     def require_certified(self, header: Header, certificate: Certificate) -> None:
         """Check a header's certificate wherever the header stands, for validators never change within a chain.

@@ -56,12 +56,18 @@ def build_stores() -> tuple[MemoryBlocks, MemoryStates]:
 
 
 class Ledger(MemoryLedgerPeer):
-    """An honest ledger that says, in each ``follow`` and ``get_state``, first what the story holds for it."""
+    """An honest ledger that says, in each ``follow`` and ``get_state``, first what the story holds for it.
+
+    It has no block yet when it is asked for its newest, so it is followed from the genesis.
+    """
 
     def __init__(self, stories: list[Callable[[Block], Block]], states: list[Callable[[bytes], bytes | None]]) -> None:
         blocks, held = build_stores()
         super().__init__(CHAIN.genesis, blocks, held, MemoryModels())
         self.stories, self.states = stories, states
+
+    def get_head(self) -> Block | None:
+        return None
 
     def follow(self, height: int) -> Iterator[Block]:
         for block in super().follow(height):
@@ -93,12 +99,12 @@ class Trainer:
         self.scheduler.run()
         assert not self.follower._thread.is_alive()
 
-    def require_truth(self) -> None:
-        """Every block was told once, in its order, each with the state that the log makes."""
+    def require_truth(self, since: int = 1) -> None:
+        """Every block from this height was told once, in its order, each with the state that the log makes."""
         assert [state.head for state in self.told] == [
-            dataclasses.replace(block, body=EMPTY_BODY) for block in CHAIN.blocks
+            dataclasses.replace(block, body=EMPTY_BODY) for block in CHAIN.blocks[since - 1 :]
         ]
-        assert [encode(state.core) for state in self.told] == STATES
+        assert [encode(state.core) for state in self.told] == STATES[since - 1 :]
 
 
 def raising(error: Exception) -> Callable[[object], None]:
@@ -313,6 +319,19 @@ def test_the_client_keeps_its_head_when_it_refuses(name: str) -> None:
     assert client.head == CHAIN.blocks[1].header
 
 
+@pytest.mark.parametrize(("height", "name"), [(1, "another chain"), (1, "the wrong place"), (3, "no certificate")])
+def test_the_client_jumps_to_no_false_and_to_no_older_block(height: int, name: str) -> None:
+    client = LightClient(CHAIN.genesis)
+    client.jump(CHAIN.blocks[1].header, CHAIN.blocks[1].certificate)
+    before = client.head
+    target = CHAIN.blocks[height - 1] if name == "the wrong place" else FORGERIES[name](CHAIN.blocks[height - 1])
+    with pytest.raises(VerificationError):
+        client.jump(target.header, target.certificate)
+    assert client.head == before
+    client.accept(CHAIN.blocks[2].header, CHAIN.blocks[2].certificate)
+    assert client.head == CHAIN.blocks[2].header
+
+
 def test_headers_alone_prove_a_chain() -> None:
     assert verify_headers(CHAIN.genesis, CHAIN.blocks) == CHAIN.blocks[-1].header
     with pytest.raises(VerificationError):
@@ -338,8 +357,8 @@ class Replicas(Ledger):
         self.is_trusted = True
 
     def get_head(self) -> Block | None:
-        head = super().get_head()
-        if not self.is_trusted or head is None:
+        head = CHAIN.blocks[-1]
+        if not self.is_trusted:
             return head
         self.asked_liar += 1
         return dataclasses.replace(head, header=dataclasses.replace(head.header, height=10**9))
@@ -352,7 +371,52 @@ def test_a_ledger_that_names_a_height_it_cannot_show_is_passed_over(monkeypatch:
     monkeypatch.setattr("flobc.runtime.light_follower.RETRY_S", 0.01)
     replicas = Replicas()
     trainer = Trainer(replicas)
-    trainer.live()
+    trainer.live(blocks=1)
     assert replicas.asked_liar == 1
-    trainer.require_truth()
+    trainer.require_truth(since=ROUNDS)
     assert trainer.follower.caught_up
+
+
+class Grown(Ledger):
+    """A ledger that has blocks already; ``heads`` are told first when it is asked for its newest."""
+
+    def __init__(self, height: int, heads: list[Callable[[Block], Block]], states: list) -> None:
+        super().__init__([], states)
+        self.height, self.heads, self.asked = height, heads, list[int]()
+
+    def get_head(self) -> Block | None:
+        newest = CHAIN.blocks[self.height - 1]
+        return self.heads.pop(0)(newest) if self.heads else newest
+
+    def follow(self, height: int) -> Iterator[Block]:
+        self.asked.append(height)
+        yield from super().follow(height)
+
+
+@pytest.mark.parametrize("height", range(1, ROUNDS + 1))
+def test_begins_at_the_newest_block_and_asks_for_no_older_one(height: int) -> None:
+    """CHAIN-6: validators never change within a chain, so a certificate proves its block by itself."""
+    ledger = Grown(height, [], [])
+    trainer = Trainer(ledger)
+    trainer.live(blocks=ROUNDS + 1 - height)
+    trainer.require_truth(since=height)
+    assert ledger.asked[0] == height + 1
+    assert trainer.follower.caught_up
+
+
+@pytest.mark.parametrize("name", [name for name in FORGERIES if name not in ("the wrong place", "another chain")])
+def test_a_forged_newest_block_is_never_told(name: str) -> None:
+    ledger = Grown(2, [FORGERIES[name]], [])
+    trainer = Trainer(ledger)
+    trainer.live(blocks=ROUNDS - 1)
+    assert ledger.heads == []
+    trainer.require_truth(since=2)
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_false_state_of_the_newest_block_is_never_told(name: str) -> None:
+    ledger = Grown(2, [], [LIES[name]])
+    trainer = Trainer(ledger)
+    trainer.live(blocks=ROUNDS - 1)
+    assert ledger.states == []
+    trainer.require_truth(since=2)
