@@ -176,6 +176,37 @@ def test_a_producer_that_died_is_made_anew(kafka_address: str, name: str) -> Non
         assert not dead._sender.is_alive()
 
 
+def test_a_consumer_that_shows_nothing_is_made_anew(
+    kafka_address: str, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a record lost or read twice."""
+    settings = impatient(kafka_address, request_timeout_s=1.0)
+    ensure_topic(settings, name, 1, None)
+    with opened(settings, name) as topic:
+        append_one(topic, b"first")
+        assert [entry.value for entry in read_entries(topic, 1)] == [b"first"]
+        append_one(topic, b"second")
+        deaf = topic._reader._consumer
+        monkeypatch.setattr(deaf, "poll", lambda timeout_ms: time.sleep(timeout_ms / 1000) or {})
+        assert [entry.value for entry in read_entries(topic, 1)] == [b"second"]
+        assert topic._reader._consumer is not deaf
+        append_one(topic, b"third")
+        assert [entry.value for entry in read_entries(topic, 1)] == [b"third"]
+    assert "reading it anew" in caplog.text
+
+
+def test_a_consumer_at_the_end_is_kept(kafka_address: str, name: str) -> None:
+    settings = impatient(kafka_address, request_timeout_s=0.6)
+    ensure_topic(settings, name, 2, None)
+    with opened(settings, name) as topic:
+        append_one(topic, b"first")
+        assert [entry.value for entry in read_entries(topic, 1)] == [b"first"]
+        consumer, until_s = topic._reader._consumer, time.monotonic() + 3
+        while time.monotonic() < until_s:
+            assert topic.read(0.2) == []
+        assert topic._reader._consumer is consumer
+
+
 def test_kafka_that_is_not_there_is_no_hang_and_leaves_no_threads(name: str) -> None:
     settings = impatient(f"127.0.0.1:{find_free_port()}", connect_timeout_s=0.5)
     before = set(threading.enumerate())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 
@@ -18,8 +19,11 @@ _PARTITION_FETCH_BYTES = 4 * MAX_RECORD_BYTES
 _FETCH_BYTES = 16 * MAX_RECORD_BYTES
 _FETCH_WAIT_MS = 500
 _MISSING_TOPIC_DELAY_S = 1.0
+_CLOSE_MS = 1_000
 _SILENCE_S = 1.0
 """For how long nothing need come in before we ask whether Kafka is there at all."""
+
+logger = logging.getLogger(__name__)
 
 
 class RecordReader:
@@ -29,18 +33,7 @@ class RecordReader:
         read_records_sparingly()
         self._settings = settings
         self._topic = topic
-        self._consumer = open_client(
-            KafkaConsumer,
-            settings,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            fetch_max_wait_ms=_FETCH_WAIT_MS,
-            fetch_max_bytes=_FETCH_BYTES,
-            max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
-            allow_auto_create_topics=False,
-            metrics_enabled=False,
-        )
+        self._consumer = _open_consumer(settings)
         try:
             self._partitions = [TopicPartition(topic, number) for number in range(self._count_partitions())]
         except BaseException:
@@ -48,6 +41,7 @@ class RecordReader:
             raise
         self._consumer.assign(self._partitions)
         self._heard_s = time.monotonic()
+        self._waited_s = 0.0
         self._newest_ms = 0
         self._next: dict[int, int] = {}
         self.seek({})
@@ -59,20 +53,46 @@ class RecordReader:
 
     def read(self, timeout_s: float) -> list[Entry]:
         """Return the next records (see ``Topic.read``). **Raises** TransientError, DataError, UsageError."""
+        begun_s = time.monotonic()
         with in_our_words(self._settings, f"read {self._topic}"):
             found = self._consumer.poll(to_ms(timeout_s))
+            self._waited_s += time.monotonic() - begun_s
             if found:
-                self._heard_s = time.monotonic()
+                self._heard_s, self._waited_s = time.monotonic(), 0.0
                 self._next |= {place.partition: records[-1].offset + 1 for place, records in found.items()}
                 self._newest_ms = max(records[-1].timestamp for records in found.values())
             elif time.monotonic() - self._heard_s > _SILENCE_S:
-                self.ends()  # the library reports an empty topic and an absent Kafka alike
+                self._watch(self.ends())  # the library reports an empty topic and an absent Kafka alike
         # a record without a value is somebody else's: whoever reads refuses it as an empty one
         return [
             Entry(partition.partition, record.offset, record.value or b"", read_traces(record.headers))
             for partition, records in found.items()
             for record in records
         ]
+
+    def _watch(self, ends: Mapping[int, int]) -> None:
+        """Begin anew with another consumer when this one has long shown nothing of what lies there.
+
+        No request may take longer than two of Kafka's time limits, and yet a consumer of the library was once seen to
+        get nothing for ten minutes on a topic that another one read.
+        """
+        if self._waited_s < 2 * self._settings.request_timeout_s:
+            return
+        self._waited_s = 0.0
+        with in_our_words(self._settings, f"read the beginning of {self._topic}"):
+            starts = self._consumer.beginning_offsets(self._partitions, to_ms(self._settings.request_timeout_s))
+        waiting = [
+            partition
+            for partition in self._partitions
+            if ends[partition.partition] > max(self._next.get(partition.partition, 0), starts[partition])
+        ]
+        if waiting:
+            logger.warning("Nothing of what waits in %s was read for long; reading it anew.", self._topic)
+            consumer = _open_consumer(self._settings)
+            self._consumer.close(autocommit=False, timeout_ms=_CLOSE_MS)
+            self._consumer = consumer
+            self._consumer.assign(self._partitions)
+            self.seek(self._next)
 
     def measure_lag(self) -> tuple[int, float]:
         """Return how many records wait, as far as Kafka has told, and the age in seconds of the last one read.
@@ -123,3 +143,18 @@ class RecordReader:
                 _MISSING_TOPIC_DELAY_S,
             )
         return len(found)
+
+
+def _open_consumer(settings: KafkaSettings) -> KafkaConsumer:
+    return open_client(
+        KafkaConsumer,
+        settings,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        fetch_max_wait_ms=_FETCH_WAIT_MS,
+        fetch_max_bytes=_FETCH_BYTES,
+        max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
+        allow_auto_create_topics=False,
+        metrics_enabled=False,
+    )
