@@ -40,10 +40,11 @@ def execute_up(arguments: Namespace) -> int:
     try:
         plan = start_system(root, int(arguments.ledgers), talk.say, together, has_explorer, traces)
     except KeyboardInterrupt:
-        talk.say(
-            f"Interrupted; what was started runs on. Start the rest with the same command, or stop it all with: "
-            f"flobc down --dir {root}"
-        )
+        if is_system_directory(root):
+            talk.say(
+                "Interrupted; what was started runs on. Start the rest with the same command, or stop it all with: "
+                f"flobc down --dir {root}"
+            )
         raise
     if arguments.json:
         explorer = f"http://{plan.explorer}" if plan.explorer else None

@@ -14,7 +14,7 @@ from flobc.composition.reports import Observer, RoundReport, TestReport, build_t
 from flobc.composition.retention import Retention
 from flobc.composition.settings import RunSettings, describe_fault_tolerance
 from flobc.composition.stores import Stores
-from flobc.errors import FlobcError, UsageError
+from flobc.errors import DataError, FlobcError, UsageError
 from flobc.learning.attacks import Attack, KnowingAttack, parse_attack
 from flobc.learning.determinism import one_thread, single_threaded
 from flobc.learning.task import Evaluation
@@ -110,7 +110,8 @@ class EmbeddedRun:
         if any(isinstance(attack, KnowingAttack) for attack in self._attacks.values()):
             self._engine.remember_training()
         self._follower = ChainFollower(stores.log, build_initial_state(federation.genesis), self._record_block)
-        self._repeats = settings.clock == "virtual" and federation.genesis.params.sync.scheme == "bsp"
+        sync = federation.genesis.params.sync
+        self._repeats = settings.clock == "virtual" and sync.scheme == "bsp" and not is_base_allowed(sync, 0, 1)
         self._signed: dict[tuple[bytes, int, int], bytes] = {}
         if self._repeats:
             self._follower.go_back()
@@ -203,10 +204,10 @@ class EmbeddedRun:
         from its beginning, so that a stopped run goes on to the same blocks.
         """
         for header in self._stores.payloads.list_headers():
-            if not is_base_allowed(self.state.params.sync, header.base_height, self.state.height):
-                continue
-            if self._repeats:
+            if self._repeats:  # a power cut may have taken more of the log than of the payloads
                 self._signed[header.trainer, header.base_height, header.k] = compute_update_id(header)
+                continue
+            if not is_base_allowed(self.state.params.sync, header.base_height, self.state.height):
                 continue
             for identity, trainer in zip(self._federation.trainers, self._trainers, strict=True):
                 if identity.public_key == header.trainer:
@@ -233,12 +234,16 @@ class EmbeddedRun:
 
         header = payload.header
         before = self._signed.get((header.trainer, header.base_height, header.k))
-        payload = (before and self._stores.payloads.get(before)) or payload  # what was signed first stands (ROUND-2)
+        if before is not None and before != compute_update_id(header):
+            stored = self._load_genuine(before)
+            if stored is None:
+                return
+            payload = stored  # what was signed first stands, or nothing (ROUND-2)
         update = compute_update_id(payload.header)
 
         def receive() -> bool:
             genuine = self._own_payloads.get(update) is payload or is_genuine(payload)
-            if genuine and update != before:
+            if genuine and (update != before or self._load_genuine(update) is None):
                 self._stores.payloads.put(update, payload)
             return genuine
 
@@ -247,6 +252,14 @@ class EmbeddedRun:
                 self._deliver(payload.header)
 
         self._scheduler.submit("receive", receive, NETWORK_MS, arrive)
+
+    def _load_genuine(self, update: bytes) -> Payload | None:
+        """Return a stored payload unless a crash has damaged it."""
+        try:
+            payload = self._stores.payloads.get(update)
+        except DataError:
+            return None
+        return payload if payload is not None and is_genuine(payload) else None
 
     def _prepare(self, payload: Payload, base: ModelView) -> None:
         """Decode on the trainer's worker, while the payload is in its cache, what all receivers will decode.

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from examples.numpy_task import task
+from flobc.adapters.filesystem import FilePayloads
+from flobc.adapters.filesystem.formats import get_payload_name
 from flobc.composition.archive import open_archive
 from flobc.composition.embedded import EmbeddedRun
 from flobc.composition.genesis import build_federation, build_shards
@@ -149,6 +151,42 @@ def test_a_run_goes_on_after_a_power_cut(tmp_path: Path, monkeypatch: pytest.Mon
     result = run(settings, task=task, directory=tmp_path / "left")
     assert get_heads(result.blocks) == run_straight("bsp")[0]
     assert verify_chain(open_archive(tmp_path / "left"), full=True).complete
+
+
+@pytest.mark.parametrize("writes", [2, 8, 32])
+@pytest.mark.parametrize("damage", ["cut", "bent"])
+def test_a_payload_that_a_crash_damaged_is_made_again(tmp_path: Path, writes: int, damage: str) -> None:
+    settings, root = build_tried("bsp"), tmp_path / "run"
+    start_and_kill(root, settings, writes)
+    height = len(list(root.glob("blocks/*.block")))
+    opened = [each for each in FilePayloads(root / "payloads").list_headers() if each.base_height == height]
+    assert opened
+    for header in opened:
+        path = root / "payloads" / get_payload_name(compute_update_id(header))
+        data = path.read_bytes()
+        path.write_bytes(data[:-9] if damage == "cut" else data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
+    result = run(settings, task=task, directory=root)
+    assert get_heads(result.blocks) == run_straight("bsp")[0]
+    assert verify_chain(open_archive(root), full=True).complete
+
+
+@pytest.mark.parametrize("writes", range(2, 52, 3))
+def test_no_trainer_signs_twice_although_the_log_lost_more_than_the_payloads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    """ROUND-2: with error feedback, which a restart forgets, a training made again gives another update."""
+    settings, disk = build_settings("bsp", params={"codec": "int8"}, rounds=ROUNDS + 1), Disk(monkeypatch)
+    with closing(disk):
+        start_and_kill(tmp_path / "run", settings, writes)
+        disk.cut_power(tmp_path / "run", tmp_path / "left")
+    result = run(settings, task=task, directory=tmp_path / "left")
+    updates: dict[bytes, bytes] = {}
+    archive = open_archive(tmp_path / "left")
+    held = FilePayloads(tmp_path / "left" / "payloads").list_headers()
+    for header in [*held, *(header for block in result.blocks for header in block.body.headers)]:
+        update = compute_update_id(header)
+        assert updates.setdefault(build_identity_key(header), update) == update
+    assert verify_chain(archive, full=True).complete
 
 
 def test_a_torn_log_and_half_written_files_do_not_stop_a_run(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Mapping
@@ -71,7 +72,7 @@ class RecordReader:
         ]
 
     def _watch(self, ends: Mapping[int, int]) -> None:
-        """Begin anew with another consumer when this one has long shown nothing of what lies there.
+        """Begin anew with another consumer when this one has long shown nothing, of no partition, of what lies there.
 
         No request may take longer than two of Kafka's time limits, and yet a consumer of the library was once seen to
         get nothing for ten minutes on a topic that another one read.
@@ -88,11 +89,11 @@ class RecordReader:
         ]
         if waiting:
             logger.warning("Nothing of what waits in %s was read for long; reading it anew.", self._topic)
-            consumer = _open_consumer(self._settings)
-            self._consumer.close(autocommit=False, timeout_ms=_CLOSE_MS)
-            self._consumer = consumer
+            deaf, self._consumer = self._consumer, _open_consumer(self._settings)
             self._consumer.assign(self._partitions)
             self.seek(self._next)
+            with contextlib.suppress(Exception):  # it is sick, and nobody needs it any more
+                deaf.close(autocommit=False, timeout_ms=_CLOSE_MS)
 
     def measure_lag(self) -> tuple[int, float]:
         """Return how many records wait, as far as Kafka has told, and the age in seconds of the last one read.

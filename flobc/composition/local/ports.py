@@ -36,20 +36,21 @@ def find_free_port(host: str = "127.0.0.1") -> int:
 @contextlib.contextmanager
 def _promises() -> Iterator[dict[int, float]]:
     """The ports promised lately and when, kept in a file for all processes; by nobody where no file can be kept."""
-    path = get_cache() / "ports"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
-    except OSError:
-        yield {}
-        return
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        promised = _read(file.read())
+    with contextlib.ExitStack() as closing:
+        try:
+            path = get_cache() / "ports"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = closing.enter_context(path.open("a+b", buffering=0))
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            promised = _read(file.read().decode(errors="replace"))
+        except (OSError, RuntimeError):  # no home, no room for a file, or no locks there
+            promised, file = {}, None
         yield promised
-        file.truncate(0)
-        file.write("".join(f"{port} {given_s}\n" for port, given_s in promised.items()))
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.truncate(0)
+                file.write("".join(f"{port} {given_s}\n" for port, given_s in promised.items()).encode())
 
 
 def _read(text: str) -> dict[int, float]:

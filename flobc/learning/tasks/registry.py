@@ -121,8 +121,8 @@ def _import_task(module_name: str, attribute: str) -> Task:
 def _looking_here_first() -> Iterator[None]:
     """Find a task's module in the working directory, where installed programs do not look by themselves.
 
-    What it imports later is found there too, but behind what is installed: a file that happens to be called like a
-    library must not take its place.
+    What is imported after it is found there too, but behind what is installed: a file that happens to be called like
+    a library takes its place for nobody but the task's own module.
     """
     working_directory = str(Path.cwd())
     if working_directory in sys.path:
@@ -132,7 +132,8 @@ def _looking_here_first() -> Iterator[None]:
     try:
         yield
     finally:
-        sys.path.remove(working_directory)
+        with contextlib.suppress(ValueError):  # the module may have removed it
+            sys.path.remove(working_directory)
         sys.path.append(working_directory)
 
 

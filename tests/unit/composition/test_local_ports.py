@@ -33,7 +33,7 @@ def test_processes_that_start_together_get_different_ports(monkeypatch: pytest.M
 def test_a_promise_is_forgotten_and_noise_in_the_file_is_ignored(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "_PORTS", (20_100, 20_101))
     cache.mkdir()
-    (cache / "ports").write_text("20100 1000.0\n20100 99999999999\n201")
+    (cache / "ports").write_bytes(b"20100 1000.0\n20100 99999999999\n\xff\xfe\n201")
     assert find_free_port() == 20_100
     assert (cache / "ports").read_text().startswith("20100 ")
 
@@ -46,6 +46,14 @@ def test_where_somebody_listens_is_no_free_port(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(ports, "_promises", lambda: contextlib.nullcontext({}))
         monkeypatch.setattr(ports.random, "randrange", lambda *_: next(choices))
         assert find_free_port() != taken
+
+
+def test_without_a_home_ports_are_found_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(ports, "get_cache", no_home)
+    assert 20_000 <= find_free_port() < 32_000
 
 
 def test_without_a_place_for_notes_ports_are_found_all_the_same(
