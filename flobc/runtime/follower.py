@@ -60,13 +60,19 @@ class ChainFollower:
         if record in self._refused:
             return False
         before = self.state
+        if self._repeated and record != self._repeated[0]:
+            self._repeated.clear()
+            self.catch_up()
+            if self.state is not before:
+                return True
         if self._repeated:
-            self._repeat(record)
+            self._apply(self._repeated.popleft())
+            self.offset += 1
         else:
             self._log.append(record)
             self.catch_up()
-            if self.state is before:
-                self._refused.add(record)
+        if self.state is before:
+            self._refused.add(record)
         return self.state is not before
 
     def catch_up(self) -> None:
@@ -91,19 +97,6 @@ class ChainFollower:
                 self._repeated.clear()
         self.state = last
         self.offset -= len(self._repeated)
-
-    def _repeat(self, record: bytes) -> None:
-        before = self.state
-        if record == self._repeated[0]:
-            self._apply(self._repeated.popleft())
-            self.offset += 1
-            if self.state is before:
-                self._refused.add(record)
-            return
-        self._repeated.clear()
-        self.catch_up()
-        if self.state is before:
-            self.publish(record)
 
     def _apply(self, record: bytes) -> None:
         height = self.state.height

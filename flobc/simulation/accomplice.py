@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from flobc.ports.scheduler import Scheduler
-from flobc.protocol.consensus.state import ChainState
+from flobc.protocol.consensus.state import ChainState, ClosedRound
 from flobc.protocol.identity import Identity
+from flobc.protocol.messages import Vote
+from flobc.protocol.roles.duties import BaseEvaluation, EvaluateBase, ScoreUpdate
 from flobc.runtime.live_follower import Appender
 from flobc.runtime.scorer import Scorer
 
@@ -28,6 +30,29 @@ class Accomplice:
     validators: frozenset[bytes]
     clock: Scheduler
     get_state: Callable[[], ChainState]
+
+
+@dataclass
+class PassingScorer:
+    """Does everything as the scorer that it wraps; others override ``score``."""
+
+    scorer: Scorer
+
+    def __post_init__(self) -> None:
+        self.max_jobs = self.scorer.max_jobs
+        self.batch_size = self.scorer.batch_size
+
+    def evaluate(self, duty: EvaluateBase) -> BaseEvaluation:
+        """Evaluate honestly."""
+        return self.scorer.evaluate(duty)
+
+    def score(self, duties: Sequence[ScoreUpdate], elapsed_ms: int) -> list[Vote | None]:
+        """Score honestly."""
+        return self.scorer.score(duties, elapsed_ms)
+
+    def aggregate(self, closed: ClosedRound, parent: bytes) -> bytes:
+        """Aggregate honestly."""
+        return self.scorer.aggregate(closed, parent)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from flobc.protocol.consensus.state import ChainState, ClosedRound
+from flobc.protocol.consensus.state import ChainState
 from flobc.protocol.messages import Fault, Ready, Record, Seal, Vote, VoteBatch, decode_record, encode_record, sign
-from flobc.protocol.roles.duties import BaseEvaluation, EvaluateBase, ScoreUpdate
+from flobc.protocol.roles.duties import ScoreUpdate
 from flobc.runtime.live_follower import Appender
 from flobc.runtime.scorer import Scorer
-from flobc.simulation.accomplice import Accomplice, ValidatorAttack
+from flobc.simulation.accomplice import Accomplice, PassingScorer, ValidatorAttack
 
 
 @dataclass(frozen=True)
@@ -89,24 +89,11 @@ def _contradict(record: Record) -> VoteBatch | Ready | Seal | None:
     return None
 
 
-@dataclass
-class _NoScorer:
-    """Evaluates and aggregates as an honest validator, but votes 0 on all that it is shown."""
-
-    scorer: Scorer
-
-    def __post_init__(self) -> None:
-        self.max_jobs = self.scorer.max_jobs
-        self.batch_size = self.scorer.batch_size
-
-    def evaluate(self, duty: EvaluateBase) -> BaseEvaluation:
-        return self.scorer.evaluate(duty)
+class _NoScorer(PassingScorer):
+    """Votes 0 on all that it is shown."""
 
     def score(self, duties: Sequence[ScoreUpdate], elapsed_ms: int) -> list[Vote | None]:
         return [Vote(duty.update, 0, Fault.NONE, elapsed_ms) for duty in duties]
-
-    def aggregate(self, closed: ClosedRound, parent: bytes) -> bytes:
-        return self.scorer.aggregate(closed, parent)
 
 
 @dataclass(frozen=True)

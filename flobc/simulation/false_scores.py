@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeAlias
 
-from flobc.protocol.consensus.state import ClosedRound
 from flobc.protocol.messages import Fault, Vote
 from flobc.protocol.params import SCORE_ONE
-from flobc.protocol.roles.duties import BaseEvaluation, EvaluateBase, ScoreUpdate
+from flobc.protocol.roles.duties import ScoreUpdate
 from flobc.runtime.scorer import Scorer
 from flobc.runtime.seeds import derive_bits
-from flobc.simulation.accomplice import Accomplice, ValidatorAttack
+from flobc.simulation.accomplice import Accomplice, PassingScorer, ValidatorAttack
 
 
 @dataclass(frozen=True)
@@ -71,22 +70,11 @@ Falsify: TypeAlias = Callable[[ScoreUpdate, Vote], Vote]
 
 
 @dataclass
-class _FalseScorer:
+class _FalseScorer(PassingScorer):
     """The honest scorer with its votes falsified."""
 
-    scorer: Scorer
     falsify: Falsify
 
-    def __post_init__(self) -> None:
-        self.max_jobs = self.scorer.max_jobs
-        self.batch_size = self.scorer.batch_size
-
-    def evaluate(self, duty: EvaluateBase) -> BaseEvaluation:
-        return self.scorer.evaluate(duty)
-
     def score(self, duties: Sequence[ScoreUpdate], elapsed_ms: int) -> list[Vote | None]:
-        votes = self.scorer.score(duties, elapsed_ms)
+        votes = super().score(duties, elapsed_ms)
         return [vote and self.falsify(duty, vote) for duty, vote in zip(duties, votes, strict=True)]
-
-    def aggregate(self, closed: ClosedRound, parent: bytes) -> bytes:
-        return self.scorer.aggregate(closed, parent)

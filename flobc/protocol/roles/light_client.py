@@ -40,8 +40,7 @@ class LightClient:
                 f"the block names parent {header.parent.hex()[:12]}, but block {height - 1} "
                 f"is {self.head_digest.hex()[:12]}",
             )
-        self.require_certified(header, certificate)
-        self.head, self.head_digest = header, compute_header_digest(header)
+        self._advance(header, certificate)
 
     def jump(self, header: Header, certificate: Certificate) -> None:
         """Make a later header the head without those between: its certificate proves it by itself.
@@ -53,6 +52,9 @@ class LightClient:
             raise VerificationError(
                 header.height, "CHAIN-8", f"the block is no later one than block {self.head.height}, the head"
             )
+        self._advance(header, certificate)
+
+    def _advance(self, header: Header, certificate: Certificate) -> None:
         self.require_certified(header, certificate)
         self.head, self.head_digest = header, compute_header_digest(header)
 
