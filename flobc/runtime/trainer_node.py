@@ -119,11 +119,15 @@ class TrainerNode:
         return False
 
     def _is_free(self, duty: Train) -> bool:
-        """A training whose base has become too old is given up for the new one."""
+        """A training that can bring nothing any more is given up for the new one.
+
+        Its base has become too old, or a block has this trainer's update from it: of work ahead (k > 0) only what is
+        decided in the same round counts.
+        """
         if duty.base_height == self._diverged_base:
             return False
         current = self._current
-        return current is None or not is_base_allowed(self._state.params.sync, current.base_height, self._state.height)
+        return current is None or not rules.is_of_use(self._role, self._state, current.base_height)
 
     def _start(self, duty: Train) -> None:
         self._current = duty

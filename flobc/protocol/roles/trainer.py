@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from flobc.protocol.consensus.state import ChainState
 from flobc.protocol.messages import Join, UpdateHeader
 from flobc.protocol.roles.duties import Duty, Publish, Train
-from flobc.protocol.sync.policies import is_k_allowed
+from flobc.protocol.sync.policies import is_base_allowed, is_k_allowed
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,14 @@ def on_published(role: TrainerRole, header: UpdateHeader) -> TrainerRole:
 def get_grounds(role: TrainerRole, state: ChainState) -> tuple[object, ...]:
     """Return the immutable objects from which duties follow: while they are the same, so are the duties."""
     return (role, state.head, state.core.trainers, state.params)
+
+
+def is_of_use(role: TrainerRole, state: ChainState, base_height: int) -> bool:
+    """Return whether an update of this trainer from a base up to the head could still be decided (ROUND-1, ROUND-3)."""
+    entry = state.core.trainers.get(role.key)
+    if entry is None or base_height <= entry.last_used_base:
+        return False
+    return is_base_allowed(state.params.sync, base_height, state.height)
 
 
 def get_duties(role: TrainerRole, state: ChainState) -> tuple[Duty, ...]:

@@ -15,9 +15,10 @@ from tests.support.payloads import build_payload
 QUOTA = 3
 
 
-def build_state(scheme: str, height: int, last_used: int = -1) -> ChainState:
+def build_state(scheme: str, height: int, last_used: int = -1, max_staleness: int = 4) -> ChainState:
     """The certified state at a height, as a ledger shows it."""
-    state = build_initial_state(build_genesis(params=build_params(scheme, quota=QUOTA)))
+    params = build_params(scheme, quota=QUOTA, max_staleness=max_staleness)
+    state = build_initial_state(build_genesis(params=params))
     key = identity("trainer", 0).public_key
     entry = dataclasses.replace(state.core.trainers[key], last_used_base=last_used)
     head = dataclasses.replace(state.head, header=dataclasses.replace(state.head.header, height=height))
@@ -67,3 +68,26 @@ def test_a_base_that_was_used_is_done_with() -> None:
     """ROUND-3."""
     assert owed(build_role(), build_state("bap", 2, last_used=2)) is None
     assert owed(build_role(), build_state("bap", 2, last_used=1)) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "base", "last_used", "expected"),
+    [
+        ("bap", 4, -1, True),
+        ("bap", 3, 2, True),
+        ("bap", 3, 3, False),  # cumulative: what was trained on top of a used update would count twice
+        ("bap", 2, 3, False),
+        ("bap", 1, -1, False),  # below the window
+        ("bsp", 4, 3, True),
+        ("bsp", 3, -1, False),
+    ],
+)
+def test_work_is_of_use_while_its_base_is_open(scheme: str, base: int, last_used: int, *, expected: bool) -> None:
+    """ROUND-3, SYNC-11."""
+    state = build_state(scheme, 4, last_used=last_used, max_staleness=2)
+    assert rules.is_of_use(build_role(), state, base) is expected
+
+
+def test_a_stranger_has_nothing_of_use() -> None:
+    """ROUND-1."""
+    assert not rules.is_of_use(rules.TrainerRole(identity("trainer", 99).public_key), build_state("bap", 2), 2)
