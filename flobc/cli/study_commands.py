@@ -16,7 +16,14 @@ def add_simulate(commands: Commands) -> None:
     add_option(command, command, "--new", action="store_true", help="a run in --dir is moved aside")
     add_option(command, command, "--seed", metavar="N", help="instead of the scenario's")
     add_option(command, command, "--rounds", metavar="N", help="instead of the scenario's")
-    add_option(command, command, "--workers", metavar="N", default="0", help="threads; 0 is one per core")
+    add_option(
+        command,
+        command,
+        "--workers",
+        metavar="N",
+        default="0",
+        help="threads, and processes with 200 trainers or more; 0 is one per core",
+    )
     add_output_options(command)
 
 

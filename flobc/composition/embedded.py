@@ -275,7 +275,7 @@ class EmbeddedRun:
         self._received.add(compute_update_id(header))
         self._retention.on_update(header)
         for validator in self._validators:
-            validator.on_payload(header)
+            validator.on_payloads([header])
         view = self.state.round_view
         self._observer.on_update(
             self.state.height + 1, len(self._received), len(view.decided_trainers), len(view.active)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from flobc.errors import DataError, UsageError
 from flobc.learning.determinism import build_generator
 from flobc.learning.device import get_device
+from flobc.learning.objectives import OBJECTIVES, Objective
 from flobc.learning.optimizers import build_optimizer
 from flobc.learning.replica import ModelBuilder, Replica, build_module, describe_module, read_vector
 from flobc.learning.task import (
@@ -48,36 +48,6 @@ def describe_origin(error: Exception) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
     place = f", {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}: {error}{place}"
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What training lowers and what counts as a right answer.
-
-    ``loss(outputs, labels)`` is a mean over the batch; ``correct(outputs, labels)`` has one
-    boolean per answer.
-    """
-
-    loss: Callable[[Tensor, Tensor], Tensor]
-    correct: Callable[[Tensor, Tensor], Tensor]
-
-
-def _is_predicted_class(outputs: Tensor, labels: Tensor) -> Tensor:
-    return outputs.argmax(dim=1) == labels
-
-
-def _mean_squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
-    return functional.mse_loss(outputs.reshape(labels.shape), labels.to(outputs.dtype))
-
-
-def _is_within_half(outputs: Tensor, labels: Tensor) -> Tensor:
-    return (outputs.reshape(labels.shape) - labels).abs() < 0.5
-
-
-OBJECTIVES = {
-    "cross_entropy": Objective(functional.cross_entropy, _is_predicted_class),
-    "mse": Objective(_mean_squared_error, _is_within_half),
-}
 
 
 @dataclass(eq=False)
@@ -199,8 +169,9 @@ class TorchTask:
         parts = []
         for shard, seed in zip(shards, seeds, strict=True):
             features, labels = self._tensors(shard, ensemble.device)
-            order = _iterate_batches(len(shard), settings, build_generator(seed))
-            parts.append(Shard(features, labels, [batch.to(ensemble.device) for batch in order]))
+            passes = list(_iterate_orders(len(shard), settings, build_generator(seed)))
+            lengths = [length for _, lengths in passes for length in lengths]
+            parts.append(Shard(features, labels, [order for order, _ in passes], lengths))
         results = train_stack(ensemble, self._objective.loss, vectors, parts, settings)
         if results is None:
             return None
@@ -217,7 +188,7 @@ class TorchTask:
             ensemble = self._ensemble()
             features, labels = self._tensors(examples, ensemble.device)
             batches = zip(torch.split(features, _EVALUATION_BATCH), torch.split(labels, _EVALUATION_BATCH), strict=True)
-            scores = evaluate_stack(ensemble, self._objective.loss, self._objective.correct, vectors, batches)
+            scores = evaluate_stack(ensemble, self._objective, vectors, batches)
             if scores is not None:
                 return [
                     Evaluation(loss / len(examples), right / len(examples), len(examples)) for loss, right in scores
@@ -316,20 +287,32 @@ class _Run:
 
 def _iterate_batches(count: int, settings: TrainSettings, generator: torch.Generator) -> Iterator[Tensor]:
     """Yield the indices of each batch: a new order per pass, until the epochs or steps are done."""
+    for order, lengths in _iterate_orders(count, settings, generator):
+        yield from torch.split(order, lengths)
+
+
+def _iterate_orders(
+    count: int, settings: TrainSettings, generator: torch.Generator
+) -> Iterator[tuple[Tensor, list[int]]]:
+    """Yield for each pass the indices in their order, and how many of them each batch has."""
+    full, rest = divmod(count, settings.batch_size)
+    whole = [settings.batch_size] * full + [rest] * (rest > 0)
+    if len(whole) > 1 and whole[-1] == 1:
+        # BatchNorm cannot normalise one example alone, so it joins the batch before.
+        whole[-2:] = [whole[-2] + 1]
     left = settings.steps
     passes = settings.epochs
     while left != 0 and passes != 0:
         order = torch.randperm(count, generator=generator)
-        batches = list(torch.split(order, settings.batch_size))
-        if len(batches) > 1 and len(batches[-1]) == 1:
-            # BatchNorm cannot normalise one example alone, so it joins the batch before.
-            batches[-2:] = [torch.cat(batches[-2:])]
+        lengths = whole
+        if left is not None and left < len(whole):
+            lengths = whole[:left]
+            order = order[: sum(lengths)]
         if left is not None:
-            batches = batches[:left]
-            left -= len(batches)
+            left -= len(lengths)
         if passes is not None:
             passes -= 1
-        yield from batches
+        yield order, lengths
 
 
 def _as_tensor(array: np.ndarray, device: torch.device) -> Tensor:

@@ -9,15 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isqrt
-from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from flobc.numerics.distances import Gram
 from flobc.numerics.rows import WEIGHT_ONE
-
-Gram: TypeAlias = npt.NDArray[Any]
-"""Inner products of the discounted updates as Python integers, object[n, n]."""
 
 MEDIAN_STEPS = 8
 CLIPPING_STEPS = 3

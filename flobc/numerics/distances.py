@@ -10,8 +10,11 @@ high low' + low high' = mixed mixed' - high high' - low low' (Karatsuba).
 
 from __future__ import annotations
 
+import functools
 import threading
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +27,16 @@ _LARGEST_BLOCK = 2048
 _SMALLEST_BLOCK = 256
 _BLOCK_VALUES = 1 << 17  # 512 KiB: a block of all rows stays in the second-level cache
 _WHOLE_LIMIT = 1 << 26
+_MANY_ROWS = 128
+_EXACT_LIMIT = 1 << 53
 _TILE = 4
 _LOW_MASK = 0xFFFFFFFF
+
+
+Gram: TypeAlias = npt.NDArray[Any]
+"""Inner products of the discounted updates as Python integers, object[n, n]."""
+UNIT_ROUNDOFF = 2.0**-53
+"""How much a float64 operation is off at most, of its result."""
 
 
 class _Sums(NamedTuple):
@@ -41,35 +52,84 @@ class _Sums(NamedTuple):
     mixed: Int64s
 
 
+@dataclass(frozen=True)
+class InnerProducts:
+    """The Gram matrix of n discounted updates, in the sums that it is made of."""
+
+    sums: _Sums
+    count: int
+
+    def get_exact(self) -> Gram:
+        """Return it as Python integers."""
+        upper, lower, high, low, mixed = (part.astype(object) for part in self._parts())
+        return _mirror((upper << 32) + lower + (high << 30) + ((mixed - high - low) << 15) + low)
+
+    def get_rounded(self) -> tuple[npt.NDArray[np.float64], float]:
+        """Return it in float64, and how far off any value is at most."""
+        upper, lower, high, low, mixed = self._parts()
+        terms = [np.ldexp(upper, 32), lower.astype(np.float64)]
+        if mixed.any() or high.any() or low.any():
+            terms += [np.ldexp(high, 30), np.ldexp(mixed - high - low, 15), low.astype(np.float64)]
+        largest = sum(max(float(np.max(term)), -float(np.min(term))) for term in terms)
+        # Each term is rounded once as it is converted, and each of the four sums once: nine units in the last place.
+        return _mirror(functools.reduce(np.add, terms)), 16 * UNIT_ROUNDOFF * largest
+
+    def _parts(self) -> Iterator[Int64s]:
+        return (part[: self.count, : self.count] for part in self.sums)
+
+
 def squared_distances(rows: UpdateRows, size: int) -> list[list[int]]:
     """``[i][j]`` = sum over ``size`` coordinates of (u_i - u_j)^2 for the discounted updates, exact.
 
     Extra memory for each thread: at most 24 KiB for each row, and 40 bytes for each pair of rows.
     """
-    products = inner_products(rows, size)
+    products = inner_products(rows, size).get_exact()
     norms = products.diagonal()
     distances: npt.NDArray[Any] = norms[:, None] + norms[None, :] - 2 * products
     return [[int(value) for value in row] for row in distances]
 
 
-def inner_products(rows: UpdateRows, size: int) -> npt.NDArray[Any]:
-    """The Gram matrix of the discounted updates as Python integers (object[n, n]), exact."""
+def inner_products(rows: UpdateRows, size: int) -> InnerProducts:
+    """The inner products of all pairs of discounted updates, exact."""
     count = len(rows.addresses)
     total = _empty_sums(count)
     lock = threading.Lock()
 
     def add_range(start: int, stop: int) -> None:
         part = _empty_sums(count)
-        _add_products(rows.addresses, rows.discounts, (start, stop), part)
+        if count < _MANY_ROWS or not _add_small_products(rows, (start, stop), part):
+            _add_products(rows.addresses, rows.discounts, (start, stop), part)
         with lock:
             for into, addend in zip(total, part, strict=True):
                 np.add(into, addend, out=into)
 
     for_each_range(size, add_range)
-    upper, lower, high, low, mixed = (part[:count, :count].astype(object) for part in total)
-    triangle = (upper << 32) + lower + (high << 30) + ((mixed - high - low) << 15) + low
-    products: npt.NDArray[Any] = np.tril(triangle) + np.tril(triangle, -1).T
-    return products
+    return InnerProducts(total, count)
+
+
+def _add_small_products(rows: UpdateRows, reach: tuple[int, int], sums: _Sums) -> bool:
+    """As ``_add_products``, by float64 matrix products; False, and nothing added, where these would round.
+
+    Sums of integers below 2^53 are exact in any order, and of many rows a library's product is made twice as fast.
+    """
+    count, found = len(rows.addresses), np.zeros((len(rows.addresses), len(rows.addresses)))
+    values = np.zeros((count, _LARGEST_BLOCK), np.int32)
+    for start in range(reach[0], reach[1], _LARGEST_BLOCK):
+        width = min(_LARGEST_BLOCK, reach[1] - start)
+        peak = _load(rows.addresses, rows.discounts, start, width, values)
+        if peak * peak * (reach[1] - reach[0]) >= _EXACT_LIMIT:
+            return False
+        block = values[:, :width].astype(np.float64)
+        found += block @ block.T
+    whole = found.astype(np.int64)
+    sums.upper[:count, :count] += whole >> 32
+    sums.lower[:count, :count] += whole & _LOW_MASK
+    return True
+
+
+def _mirror(triangle: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    whole: npt.NDArray[Any] = np.tril(triangle) + np.tril(triangle, -1).T
+    return whole
 
 
 def _empty_sums(count: int) -> _Sums:

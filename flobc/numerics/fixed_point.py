@@ -86,7 +86,12 @@ class Grid:
         """The parts of ``[start, stop)`` that are treated alike, in order, equal neighbours joined."""
         for segment in self._merged:
             if segment.start < stop and segment.stop > start:
-                yield replace(segment, start=max(segment.start, start), stop=min(segment.stop, stop))
+                is_whole = start <= segment.start and segment.stop <= stop
+                yield (
+                    segment
+                    if is_whole
+                    else replace(segment, start=max(segment.start, start), stop=min(segment.stop, stop))
+                )
 
     def slice(self, start: int, stop: int) -> Grid:
         """The grid of coordinates ``[start, stop)`` alone, counted from 0: for chunk-wise aggregation."""
@@ -181,7 +186,8 @@ class Grid:
 
     def get_scale(self, coordinate: int) -> np.float32:
         """How many grid units 1.0 is at ``coordinate``: a power of two."""
-        return np.float32(2.0 ** next(self.pieces(coordinate, coordinate + 1)).fraction_bits)
+        found = next(segment for segment in self._merged if segment.start <= coordinate < segment.stop)
+        return np.float32(2.0**found.fraction_bits)
 
     def scale_range(self, delta: Float32s, first: int) -> Float32s:
         """``delta``, from coordinate ``first`` on, in grid units, not yet rounded.

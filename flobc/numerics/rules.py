@@ -8,9 +8,9 @@ from functools import partial
 
 from flobc.errors import LocalProtocolError
 from flobc.numerics.aggregate import mean_of_rows
-from flobc.numerics.centers import Gram, clip_to_center, find_geometric_median
+from flobc.numerics.centers import clip_to_center, find_geometric_median
 from flobc.numerics.coherence import MINIMUM_KEPT, find_incoherent
-from flobc.numerics.distances import inner_products, squared_distances
+from flobc.numerics.distances import Gram, inner_products, squared_distances
 from flobc.numerics.fixed_point import Grid, norm
 from flobc.numerics.kernels import Int32s
 from flobc.numerics.order_statistics import median_of_rows, trimmed_mean_of_rows
@@ -217,7 +217,7 @@ def _apply_center(find: Callable[[Gram, Sequence[int]], list[int]], closed: _Rou
     """The center's shares of all updates' mass, so that a thin round makes a small step (AGG-27, AGG-28)."""
     rows = closed.rows
     weights = [0] * len(closed.weights)
-    shares = find(inner_products(rows, closed.grid.size), [closed.weights[at] for at in rows.positions])
+    shares = find(inner_products(rows, closed.grid.size).get_exact(), [closed.weights[at] for at in rows.positions])
     for at, share in zip(rows.positions, shares, strict=True):
         weights[at] = share * rows.mass // WEIGHT_ONE
     tabulated = tabulate(closed.updates, weights, closed.discounts, closed.grid.size)

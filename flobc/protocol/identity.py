@@ -9,6 +9,7 @@ that have a second encoding.
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 
 from nacl.bindings import (
@@ -58,7 +59,10 @@ class Identity:
 
     def sign(self, message: bytes) -> bytes:
         """The 64-byte signature of the message."""
-        return crypto_sign(message, self._secret)[:SIGNATURE_BYTES]
+        signature = crypto_sign(message, self._secret)[:SIGNATURE_BYTES]
+        if len(message) <= _CACHED_MESSAGE_BYTES:
+            _signed_here.add((self.public_key, message, signature))
+        return signature
 
     def __repr__(self) -> str:
         return f"Identity({short_id(self.public_key)})"
@@ -82,7 +86,7 @@ def verify_signature(key: PublicKey, message: bytes, signature: bytes) -> bool:
     """Whether the signature is the key's for this message; False for garbage of any length."""
     if len(message) > _CACHED_MESSAGE_BYTES:
         return _verify(key, message, signature)
-    return _verify_cached(key, message, signature)
+    return _signed_here.holds((key, message, signature)) or _verify_cached(key, message, signature)
 
 
 def short_id(key: PublicKey) -> str:
@@ -101,3 +105,25 @@ def _verify(key: bytes, message: bytes, signature: bytes) -> bool:
 
 
 _verify_cached = lru_cache(maxsize=_CACHE_ENTRIES)(_verify)
+
+
+class _SignedHere:
+    """The last signatures that this process made itself: there is nothing to verify about them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._items: dict[tuple[bytes, bytes, bytes], None] = {}
+
+    def add(self, item: tuple[bytes, bytes, bytes]) -> None:
+        """Remember one, and forget the oldest beyond ``_CACHE_ENTRIES``."""
+        with self._lock:
+            self._items[item] = None
+            if len(self._items) > _CACHE_ENTRIES:
+                del self._items[next(iter(self._items))]
+
+    def holds(self, item: tuple[bytes, bytes, bytes]) -> bool:
+        """Whether exactly this key signed exactly this message so, here and lately."""
+        return item in self._items
+
+
+_signed_here = _SignedHere()

@@ -24,6 +24,7 @@ class ByteBoundedMemo(Generic[V]):
         self._lock = threading.Lock()
         self._entries: OrderedDict[bytes, Future[V]] = OrderedDict()
         self._sizes: dict[bytes, int] = {}
+        self._held_bytes = 0
 
     def get(self, key: bytes, compute: Callable[[], V]) -> V:
         """Return the result for ``key``; what ``compute`` raises is raised to all who wait for it."""
@@ -44,6 +45,7 @@ class ByteBoundedMemo(Generic[V]):
             raise
         future.set_result(value)
         with self._lock:
+            self._held_bytes += self._measure(value) - self._sizes.get(key, 0)
             self._sizes[key] = self._measure(value)
             self._evict()
         return value
@@ -56,9 +58,12 @@ class ByteBoundedMemo(Generic[V]):
         """Forget finished results that are no longer wanted."""
         with self._lock:
             for key in [key for key in self._sizes if is_obsolete(key)]:
-                del self._entries[key], self._sizes[key]
+                self._forget(key)
 
     def _evict(self) -> None:
-        while sum(self._sizes.values()) > self._limit_bytes and len(self._sizes) > self._least:
-            oldest = next(key for key in self._entries if key in self._sizes)
-            del self._entries[oldest], self._sizes[oldest]
+        while self._held_bytes > self._limit_bytes and len(self._sizes) > self._least:
+            self._forget(next(key for key in self._entries if key in self._sizes))
+
+    def _forget(self, key: bytes) -> None:
+        del self._entries[key]
+        self._held_bytes -= self._sizes.pop(key)

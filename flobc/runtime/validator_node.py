@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -77,9 +78,9 @@ class ValidatorNode:
     def _state(self) -> ChainState:
         return self._parts.follower.state
 
-    def on_payload(self, header: UpdateHeader) -> None:
-        """Take in an update whose whole payload is at hand."""
-        self._role = rules.on_payload_complete(self._role, self._state, header)
+    def on_payloads(self, headers: Sequence[UpdateHeader]) -> None:
+        """Take in updates whose whole payloads are at hand."""
+        self._role = rules.on_payloads_complete(self._role, self._state, headers)
 
     def on_refused(self, record: bytes) -> None:
         """Look at a record that the chain refused: it may convict its sender."""
@@ -97,18 +98,14 @@ class ValidatorNode:
         Returns whether there was one: then duties have changed and must be derived again. Role and
         state are immutable, so the same two objects owe the same duties; this is asked after every event.
         """
+        self._role = rules.forget_logged(self._role, self._state)
         if self._role is self._asked[0] and self._state is self._asked[1]:
             return False
-        self._asked = (self._role, self._state)
-        duties = rules.get_duties(self._role, self._state)
-        waiting = [duty for duty in duties if isinstance(duty, ScoreUpdate)]
-        for duty in duties:
-            if isinstance(duty, ScoreUpdate):
-                self._score(waiting)
-                waiting = []
-            elif self._perform(duty):
-                return True
-        return False
+        role, state = self._asked = (self._role, self._state)
+        if any(self._perform(duty) for duty in rules.get_first_duties(role, state)):
+            return True
+        self._score(rules.find_scoring_duties(role, state))
+        return any(self._perform(duty) for duty in rules.get_last_duties(role, state))
 
     def _perform(self, duty: Duty) -> bool:
         scorer, durations = self._parts.scorer, self._parts.durations
@@ -130,12 +127,14 @@ class ValidatorNode:
             self._run_timer(duty)
         return False
 
-    def _score(self, duties: list[ScoreUpdate]) -> None:
+    def _score(self, duties: Iterator[ScoreUpdate]) -> None:
         """Have as many updates scored as the scorer takes now; what waits meanwhile makes the next batch."""
         scorer = self._parts.scorer
-        waiting = [duty for duty in duties if ("score", duty.update) not in self._busy]
-        while waiting and self._running["score"] < scorer.max_jobs:
-            batch, waiting = waiting[: scorer.batch_size], waiting[scorer.batch_size :]
+        waiting = (duty for duty in duties if ("score", duty.update) not in self._busy)
+        while self._running["score"] < scorer.max_jobs:
+            batch = list(itertools.islice(waiting, scorer.batch_size))
+            if not batch:
+                break
             elapsed_ms = self._parts.scheduler.now_ms - self._round_opened_ms
             self._start(
                 [("score", duty.update) for duty in batch],
@@ -195,8 +194,7 @@ class ValidatorNode:
         for duty, vote in zip(batch, votes, strict=True):
             if vote is None:
                 self._put_off(("score", duty.update))
-            else:
-                self._role = rules.on_scored(self._role, vote)
+        self._role = rules.on_scored(self._role, [vote for vote in votes if vote is not None])
 
     def _put_off(self, *keys: tuple[object, ...]) -> None:
         """Take these jobs for under way a while longer: what they need is not held now."""

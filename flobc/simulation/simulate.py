@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,12 @@ from flobc.composition.settings import RunSettings, build_train_settings
 from flobc.composition.stores import Stores, build_memory_stores, open_file_stores
 from flobc.composition.verification import VerifyReport, verify_chain
 from flobc.learning.device import set_device
+from flobc.learning.many import ManyTask
+from flobc.learning.processes import TaskInProcesses
 from flobc.learning.task import Task
 from flobc.learning.tasks import get_task
+from flobc.numerics.parallel import available_cores
+from flobc.protocol.bounds import PPM
 from flobc.protocol.consensus.state import ChainState
 from flobc.simulation.archive import StoresArchive
 from flobc.simulation.churn import list_joiners
@@ -28,6 +32,8 @@ from flobc.simulation.shards import LazyShards
 from flobc.simulation.world import Basis, SimulatedWorld
 
 SCENARIO_NAME = "scenario.yaml"
+LEAST_FOR_PROCESSES = 200
+"""Trainers that take part in a round; with fewer, loading torch once more takes longer than it saves."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +65,14 @@ def simulate(
     """
     settings = world.settings
     set_device(settings.device)
+    named = task is None
     task = task or get_task(settings.task)
     federation = build_federation(world, task)
     shards = LazyShards(settings, task)
-    with open_stores(directory, world, federation) as stores:
-        simulated = SimulatedWorld(world, Basis(federation, shards, stores, observer or SilentObserver(), workers))
+    computing = open_processes(world, task, workers or available_cores()) if named else nullcontext(task)
+    with open_stores(directory, world, federation) as stores, computing as engine_task:
+        basis = Basis(federation, shards, stores, observer or SilentObserver(), workers, engine_task)
+        simulated = SimulatedWorld(world, basis)
         try:
             simulated.run(settings.rounds)
         finally:
@@ -77,6 +86,17 @@ def simulate(
                     save_results(place, results)
         verified = verify_chain(StoresArchive(federation.genesis, stores), full=False)
         return SimulationResult(results, simulated.state, verified)
+
+
+@contextmanager
+def open_processes(world: World, task: Task, workers: int) -> Iterator[Task]:
+    """Lend a task that trains and scores many models in other processes, where enough trainers take part."""
+    awake = world.settings.trainers * world.scenario.run.participation // PPM
+    if workers < 2 or awake < LEAST_FOR_PROCESSES or not isinstance(task, ManyTask):
+        yield task
+        return
+    with closing(TaskInProcesses(task, world.settings.task, workers)) as lent:
+        yield lent
 
 
 def build_federation(world: World, task: Task) -> Federation:

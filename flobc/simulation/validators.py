@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from flobc.ports.scheduler import Scheduler
@@ -50,7 +49,7 @@ class VirtualValidator:
 
     def __init__(self, world: ValidatorWorld, state: ChainState, offset: int) -> None:
         self._world = world
-        self._inbox: list[tuple[int, int, Callable[[], None]]] = []
+        self._inbox: list[tuple[int, int, UpdateHeader | Entry]] = []
         self._order = itertools.count()
         self._planned: set[int] = set()
         self._clock = NodeClock(world.clock, self._step, world.drift_ppm, world.offset_ms)
@@ -75,21 +74,21 @@ class VirtualValidator:
 
     def take_record(self, at_ms: int, offset: int, record: bytes) -> None:
         """Let a record of the log arrive; they arrive in order."""
-        self._deliver(at_ms, lambda: self._read(offset, record))
+        self._deliver(at_ms, Entry(0, offset, record))
 
     def take_payload(self, at_ms: int, header: UpdateHeader) -> None:
         """Let an update's whole payload arrive."""
-        self._deliver(at_ms, lambda: self._node.on_payload(header))
+        self._deliver(at_ms, header)
 
     def stop(self) -> None:
         """End it at once, whatever it does."""
         self._clock.stop()
         self._inbox.clear()
 
-    def _deliver(self, at_ms: int, take: Callable[[], None]) -> None:
+    def _deliver(self, at_ms: int, item: UpdateHeader | Entry) -> None:
         """Have it found when the validator looks next: what has come meanwhile is taken together."""
         world = self._world
-        heapq.heappush(self._inbox, (at_ms, next(self._order), take))
+        heapq.heappush(self._inbox, (at_ms, next(self._order), item))
         tick_ms = -(-at_ms // world.poll_ms) * world.poll_ms
         if tick_ms not in self._planned:
             self._planned.add(tick_ms)
@@ -99,15 +98,24 @@ class VirtualValidator:
         now_ms = self._world.clock.now_ms
         self._planned.discard(now_ms)
         has_read = self._follower.offset
+        headers: list[UpdateHeader] = []
         while self._inbox and self._inbox[0][0] <= now_ms:
-            heapq.heappop(self._inbox)[2]()
+            item = heapq.heappop(self._inbox)[2]
+            if isinstance(item, UpdateHeader):
+                headers.append(item)
+                continue
+            self._take_payloads(headers)
+            self._follower.take([item])
+        self._take_payloads(headers)
         # Of payloads alone nothing follows while the scorer is at work: what waits meanwhile makes its next batch.
         is_waiting = self._follower.offset == has_read and self._clock.jobs["score"] > 0
         if self._clock.is_running and not is_waiting:
             self._step()
 
-    def _read(self, offset: int, record: bytes) -> None:
-        self._follower.take([Entry(0, offset, record)])
+    def _take_payloads(self, headers: list[UpdateHeader]) -> None:
+        if headers:
+            self._node.on_payloads(headers)
+            headers.clear()
 
     def _step(self) -> None:
         self._node.step()

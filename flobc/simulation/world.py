@@ -16,6 +16,7 @@ from flobc.composition.stores import Stores
 from flobc.errors import FlobcError
 from flobc.learning.attacks import KnowingAttack
 from flobc.learning.determinism import one_thread
+from flobc.learning.task import Task
 from flobc.numerics.parallel import inline
 from flobc.ports.payloads import Payload
 from flobc.protocol.consensus.state import ChainState, build_initial_state
@@ -24,6 +25,7 @@ from flobc.protocol.sync.policies import is_base_allowed
 from flobc.runtime.engine import LearningEngine, ModelView
 from flobc.runtime.ledger_node import LedgerNode
 from flobc.runtime.live_follower import Appender
+from flobc.runtime.memory import sparing_collector
 from flobc.runtime.scorer import Scorer
 from flobc.simulation.accomplices import Surroundings, choose_accomplices
 from flobc.simulation.census import Census
@@ -56,6 +58,8 @@ class Basis:
     stores: Stores
     observer: Observer
     workers: int = 0
+    computing: Task | None = None
+    """What trains and scores in the federation's task's place."""
 
 
 class SimulatedWorld:
@@ -79,7 +83,8 @@ class SimulatedWorld:
         )
         if stores.models.get(federation.genesis.initial_model) is None:
             stores.models.put(federation.genesis.initial_model, federation.initial_model)
-        self._engine = LearningEngine(federation.task, federation.genesis, stores.models, stores.payloads)
+        computing = basis.computing or federation.task
+        self._engine = LearningEngine(computing, federation.genesis, stores.models, stores.payloads)
         self._retention = Retention(
             self._engine, None if stores.keeps_payloads else stores.payloads, federation.genesis.initial_model
         )
@@ -126,7 +131,7 @@ class SimulatedWorld:
         def finished() -> bool:
             return self._is_over or (rounds in self.census.tests)
 
-        with one_thread(), inline():
+        with one_thread(), inline(), sparing_collector():
             is_finished = self.clock.run_until(finished)
         if self._is_over or not is_finished:
             raise FlobcError(self._explain_stop())

@@ -55,7 +55,7 @@ class Replica:
         self.role = rules.ValidatorRole(self.identity.public_key, seal=self.role.seal)
 
     def deliver(self, header: UpdateHeader) -> None:
-        self.role = rules.on_payload_complete(self.role, self.state, header)
+        self.role = rules.on_payloads_complete(self.role, self.state, [header])
 
     def catch_up(self, until: int | None = None) -> None:
         for record in self.log[self.offset : until]:
@@ -92,7 +92,7 @@ class Replica:
                 self.role = rules.on_evaluated(self.role, BaseEvaluation(model, BaseReport(height, 10**6, 0)))
             case ScoreUpdate(update, header):
                 vote = rules.build_score_vote(update, self.score(self.index, header), 1)
-                self.role = rules.on_scored(self.role, vote)
+                self.role = rules.on_scored(self.role, [vote])
             case Aggregate(closed):
                 self.role = rules.on_aggregated(self.role, closed.height, compute_model(closed))
             case RunTimer():

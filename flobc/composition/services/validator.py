@@ -246,7 +246,7 @@ class ValidatorService:
         self._loop.metrics.add("flobc_update_received_bytes_total", header.size_bytes)
         self._traces.on_received(compute_update_id(header), header.size_bytes)
         self._retention.on_update(header)
-        self._node.on_payload(header)
+        self._node.on_payloads([header])
 
     def _on_commit(self, state: ChainState) -> None:
         self._retention.on_block(state.height, state.head.header.model)

@@ -111,7 +111,7 @@ class BlockCodec:
 
 def _total(squares: npt.NDArray[np.uint64]) -> int:
     """The sum of squares of a chunk from the sums of squared mantissas per exponent."""
-    return sum(total << (2 * exponent) for exponent, total in enumerate(squares.tolist()))
+    return sum(int(squares[exponent]) << (2 * exponent) for exponent in squares.nonzero()[0].tolist())
 
 
 # The loops below stay in 32 bits, so that a vector holds as many lanes as it can: each result is cast, because

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice, zip_longest
 
 from flobc.errors import RemoteProtocolError, UsageError
 from flobc.protocol.chain.block import compute_header_digest
@@ -50,7 +52,7 @@ class ValidatorRole:
     """One validator's own memory: results that the log may not hold yet.
 
     ``headers`` are updates whose payload is complete, in order of arrival, ``identities`` the same by what their
-    trainers must not sign twice, ``votes`` own results by update,
+    trainers must not sign twice, ``votes`` own results by update, ``unlogged`` those that the log may lack,
     ``results`` own model digests by height, ``evidence`` conflicts by the update's identity or the sealing key,
     ``stray_seals`` others' that the chain did not count, ``seal`` the last one made durable, ``has_approved``
     whether it gave this chain up for a successor: then it seals no more (CHAIN-14).
@@ -61,6 +63,7 @@ class ValidatorRole:
     headers: dict[bytes, UpdateHeader] = field(default_factory=dict)
     identities: dict[bytes, bytes] = field(default_factory=dict)
     votes: dict[bytes, Vote] = field(default_factory=dict)
+    unlogged: dict[bytes, Vote] = field(default_factory=dict)
     results: dict[int, bytes] = field(default_factory=dict)
     expired: tuple[tuple[int, int], ...] = ()
     evidence: dict[bytes, Evidence] = field(default_factory=dict)
@@ -76,26 +79,26 @@ def is_wanted(state: ChainState, header: UpdateHeader) -> bool:
     return _is_open(state, compute_update_id(header), header)
 
 
-def on_payload_complete(role: ValidatorRole, state: ChainState, header: UpdateHeader) -> ValidatorRole:
-    """Return the role after an update's whole payload arrived; a second header of its identity becomes evidence.
+def on_payloads_complete(role: ValidatorRole, state: ChainState, headers: Iterable[UpdateHeader]) -> ValidatorRole:
+    """Return the role after whole payloads arrived, in this order; a second header of an identity becomes evidence.
 
     Headers that can never be voted on are dropped here, so that nobody fills this node's memory or
     its batches with them (ROUND-4).
     """
-    if header.trainer not in state.core.trainers or not _is_well_formed(state, header):
+    held, identities, evidence = dict(role.headers), dict(role.identities), dict(role.evidence)
+    for header in headers:
+        if header.trainer not in state.core.trainers or not _is_well_formed(state, header):
+            continue
+        identity, update = build_identity_key(header), compute_update_id(header)
+        if identity in identities:
+            other = held[identities[identity]]
+            if identity not in evidence and is_equivocation(other, header):
+                evidence[identity] = build_evidence(encode_record(other), encode_record(header))
+        elif _is_open(state, update, header):
+            held[update], identities[identity] = header, update
+    if len(held) == len(role.headers) and len(evidence) == len(role.evidence):
         return role
-    identity = build_identity_key(header)
-    if identity in role.identities:
-        other = role.headers[role.identities[identity]]
-        if identity in role.evidence or not is_equivocation(other, header):
-            return role
-        evidence = build_evidence(encode_record(other), encode_record(header))
-        return replace(role, evidence={**role.evidence, identity: evidence})
-    update = compute_update_id(header)
-    if not _is_open(state, update, header):
-        return role
-    headers, identities = {**role.headers, update: header}, {**role.identities, identity: update}
-    return replace(role, headers=headers, identities=identities)
+    return replace(role, headers=held, identities=identities, evidence=evidence)
 
 
 def on_record_refused(role: ValidatorRole, state: ChainState, record: bytes) -> ValidatorRole:
@@ -125,9 +128,21 @@ def on_evaluated(role: ValidatorRole, base: BaseEvaluation) -> ValidatorRole:
     return replace(role, bases={**role.bases, base.report.height: base})
 
 
-def on_scored(role: ValidatorRole, vote: Vote) -> ValidatorRole:
-    """Return the role after it scored an update or found a fault in it."""
-    return replace(role, votes={**role.votes, vote.update: vote})
+def on_scored(role: ValidatorRole, votes: Iterable[Vote]) -> ValidatorRole:
+    """Return the role after it scored updates or found faults in them."""
+    found = {vote.update: vote for vote in votes}
+    return replace(role, votes={**role.votes, **found}, unlogged={**role.unlogged, **found})
+
+
+def forget_logged(role: ValidatorRole, state: ChainState) -> ValidatorRole:
+    """Return the role without votes to publish that the log has: duties are asked for after each of its records."""
+    pending, key = state.core.pending, role.key
+    left = {
+        update: vote
+        for update, vote in role.unlogged.items()
+        if (item := pending.get(update)) is None or key not in item.votes
+    }
+    return role if len(left) == len(role.unlogged) else replace(role, unlogged=left)
 
 
 def on_aggregated(role: ValidatorRole, height: int, model: bytes) -> ValidatorRole:
@@ -175,6 +190,7 @@ def forget_old(role: ValidatorRole, state: ChainState) -> ValidatorRole:
         headers=keep,
         identities={identity: update for identity, update in role.identities.items() if update in keep},
         votes={update: vote for update, vote in role.votes.items() if update in keep},
+        unlogged={update: vote for update, vote in role.unlogged.items() if update in keep},
         bases={
             height: item
             for height, item in role.bases.items()
@@ -186,18 +202,50 @@ def forget_old(role: ValidatorRole, state: ChainState) -> ValidatorRole:
 
 def get_duties(role: ValidatorRole, state: ChainState) -> tuple[Duty, ...]:
     """Return what the validator owes now, in the order in which it should be done."""
+    return (*get_first_duties(role, state), *find_scoring_duties(role, state), *get_last_duties(role, state))
+
+
+def get_first_duties(role: ValidatorRole, state: ChainState) -> list[Duty]:
+    """Return what comes before scoring: evidence, the closed round, the base to measure scores against."""
     duties: list[Duty] = [Publish(item) for _, item in sorted(role.evidence.items()) if _is_evidence_due(state, item)]
     if state.closed is not None:
         duties += _get_sealing_duties(role, state, state.closed)
     if state.height not in role.bases:
         duties.append(EvaluateBase(state.height, state.head.header.model))
-    duties += _get_scoring_duties(role, state)
+    return duties
+
+
+def find_scoring_duties(role: ValidatorRole, state: ChainState) -> Iterator[ScoreUpdate]:
+    """Look for what is to be scored as far as the caller asks: of a thousand updates it may have room for a few.
+
+    One trainer after the other in turn, in order of arrival, so that a flooder delays only itself (ROUND-4).
+    """
+    later: dict[bytes, list[ScoreUpdate]] = {}
+    for update, header in role.headers.items():
+        if update in role.votes:
+            continue
+        base = role.bases.get(header.base_height)
+        if base is None or not _is_open(state, update, header):
+            continue
+        bound = state.core.norm_bounds.get(header.base_height, 0)
+        unit_loss = base.report.loss if state.core.initial_loss is None else state.core.initial_loss
+        duty = ScoreUpdate(update, header, base, bound, unit_loss)
+        if header.trainer in later:
+            later[header.trainer].append(duty)
+        else:
+            later[header.trainer] = []
+            yield duty
+    for turn in zip_longest(*later.values()):
+        yield from (duty for duty in turn if duty is not None)
+
+
+def get_last_duties(role: ValidatorRole, state: ChainState) -> list[Duty]:
+    """Return what comes after scoring: the votes that the log lacks, and the timer."""
     batch = build_vote_batch(role, state)
-    if batch is not None:
-        duties.append(Publish(batch))
+    duties: list[Duty] = [] if batch is None else [Publish(batch)]
     if state.closed is None:
         duties += _get_timer_duties(role, state)
-    return tuple(duties)
+    return duties
 
 
 def build_score_vote(update: bytes, score: int, elapsed_ms: int) -> Vote:
@@ -216,17 +264,13 @@ def build_vote_batch(role: ValidatorRole, state: ChainState) -> VoteBatch | None
         return None
     # In order of arrival: in any order that a trainer can choose by its header, a copy would get in front of
     # the update it copies and own the payload (ROUND-11).
-    due = [
-        role.votes[update]
-        for update, header in role.headers.items()
-        if update in role.votes and _is_vote_due(role, state, update, header)
-    ][: state.params.max_votes_per_batch]
+    due = tuple(islice(_find_due_votes(role, state), state.params.max_votes_per_batch))
     if not due:
         return None
     base = role.bases.get(state.core.height)
     report = base.report if base is not None and role.key not in state.core.reports else None
     headers = tuple(role.headers[vote.update] for vote in due if vote.update not in state.core.pending)
-    return VoteBatch(state.chain, role.key, report, headers, tuple(due))
+    return VoteBatch(state.chain, role.key, report, headers, due)
 
 
 def _is_open(state: ChainState, update: bytes, header: UpdateHeader) -> bool:
@@ -253,9 +297,13 @@ def _is_well_formed(state: ChainState, header: UpdateHeader) -> bool:
     return True
 
 
-def _is_vote_due(role: ValidatorRole, state: ChainState, update: bytes, header: UpdateHeader) -> bool:
-    pending = state.core.pending.get(update)
-    return role.key not in pending.votes if pending is not None else _is_open(state, update, header)
+def _find_due_votes(role: ValidatorRole, state: ChainState) -> Iterator[Vote]:
+    """Look for own votes that the log lacks, in order of arrival of the updates."""
+    for update, header in role.headers.items():
+        if update in role.unlogged:
+            item = state.core.pending.get(update)
+            if (role.key not in item.votes) if item is not None else _is_open(state, update, header):
+                yield role.unlogged[update]
 
 
 def _is_evidence_due(state: ChainState, evidence: Evidence) -> bool:
@@ -282,23 +330,6 @@ def _get_sealing_duties(role: ValidatorRole, state: ChainState, closed: ClosedRo
     if role.has_approved:
         return []
     return [Publish(Seal(state.chain, role.key, closed.height, digest))]
-
-
-def _get_scoring_duties(role: ValidatorRole, state: ChainState) -> list[Duty]:
-    """One trainer after the other in turn, in order of arrival, so that a flooder delays only itself (ROUND-4)."""
-    waiting: dict[bytes, list[ScoreUpdate]] = {}
-    for update, header in role.headers.items():
-        if update in role.votes:
-            continue
-        base = role.bases.get(header.base_height)
-        if base is None or not _is_open(state, update, header):
-            continue
-        bound = state.core.norm_bounds.get(header.base_height, 0)
-        unit_loss = base.report.loss if state.core.initial_loss is None else state.core.initial_loss
-        waiting.setdefault(header.trainer, []).append(ScoreUpdate(update, header, base, bound, unit_loss))
-    queues = list(waiting.values())
-    turns = max((len(queue) for queue in queues), default=0)
-    return [queue[turn] for turn in range(turns) for queue in queues if turn < len(queue)]
 
 
 def _get_timer_duties(role: ValidatorRole, state: ChainState) -> list[Duty]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from flobc.numerics import coherence
 from flobc.numerics.coherence import LIMIT
+from flobc.numerics.distances import inner_products
 from flobc.numerics.fixed_point import Grid
+from flobc.numerics.rows import tabulate
 from flobc.numerics.rules import RuleSpec, apply_rule
 
 SIZE = 4_000
@@ -83,3 +86,49 @@ def test_updates_that_are_all_alike_stay() -> None:
     alike = np.repeat(make_honest(np.random.default_rng(3), 1), 10, axis=0)
     assert len(apply(alike)[1]) == 10
     assert LIMIT < 1
+
+
+def draw_round(generator: np.random.Generator, count: int) -> np.ndarray:
+    """Rounds of all kinds: some with forged updates, copies, one near the mean, or coordinates beyond 2^26."""
+    scale = float(generator.choice([1.0, 1_000.0, 50_000.0]))
+    updates = generator.normal(0, 1_000, 200) + generator.normal(0, 2_000, (count, 200))
+    forged = int(generator.integers(0, count // 2 + 1))
+    if forged:
+        updates[-forged:] = updates.mean(axis=0) - generator.uniform(0.5, 3) * updates.std(axis=0)
+        updates[-forged:] += generator.normal(0, generator.choice([0.0, 1.0, 500.0]), (forged, 200))
+    if generator.random() < 0.3:
+        updates[0] = updates[1:].mean(axis=0)
+    return np.clip(updates * scale, -(2**29), 2**29).astype(np.int32)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_float64_decides_as_integers_do_or_not_at_all(seed: int) -> None:
+    """The short way must never drop other updates than exact arithmetic."""
+    generator = np.random.default_rng(seed)
+    count = int(generator.integers(5, 25))
+    updates = draw_round(generator, count)
+    weights = generator.integers(1, 2**20 // count, count).tolist()
+    rows = tabulate(updates, weights, [65536] * count, 200)
+    products = inner_products(rows, 200)
+    exact = products.get_exact()
+    rounded, error = products.get_rounded()
+    assert np.abs((rounded.astype(object) - exact).astype(np.float64)).max() <= error
+    keys = [bytes([row % 7]) for row in range(count)]
+    found = coherence._measure_exactly(exact, weights)
+    wanted = coherence._choose(found, weights, keys, sum(weights))
+    shares = np.array(weights, np.float64) / sum(weights)
+    measured = coherence._measure_roughly(rounded, error, shares)
+    if measured is not None:
+        assert max(abs(float(a) - b) for a, b in zip(found, measured[0].tolist(), strict=True)) <= measured[1]
+    surely = coherence._find_surely(rounded, error, weights, sum(weights))
+    assert surely is None or surely == wanted
+
+
+def test_most_rounds_need_no_long_integers() -> None:
+    generator = np.random.default_rng(1)
+    sure = 0
+    for _ in range(20):
+        updates = make_honest(generator, 10).astype(np.int32)
+        products = inner_products(tabulate(updates, [2**20 // 10] * 10, [65536] * 10, SIZE), SIZE)
+        sure += coherence._find_surely(*products.get_rounded(), [2**20 // 10] * 10, 2**20 // 10 * 10) is not None
+    assert sure == 20

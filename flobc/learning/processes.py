@@ -1,0 +1,185 @@
+"""A task whose work on many models is done in processes of its own, so that the caller's Python need not wait for it.
+
+A thread that computes with torch asks for the interpreter's lock between any two operations, and where another
+thread runs Python all the time, each of them waits for milliseconds. A worker process has a lock of its own. It is sent
+vectors and examples, and nothing is kept in it, so results are those of the task itself to the last bit.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+from flobc.errors import FlobcError
+from flobc.learning.device import get_device, set_device
+from flobc.learning.many import ManyTask
+from flobc.learning.task import (
+    DataSource,
+    Evaluation,
+    Examples,
+    ModelInfo,
+    Splits,
+    Task,
+    TrainResult,
+    TrainSettings,
+    Vector,
+)
+from flobc.learning.tasks import get_task
+from flobc.learning.threads import limit_threads
+
+_GRACE_S = 5.0
+
+
+class WorkerProcess:
+    """One process that has loaded a task; it ends with the connection, so with its parent too."""
+
+    def __init__(self, spec: str) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), spec, get_device().type]
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        self._connection = Connection(ours.detach())
+
+    @property
+    def number(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def ask(self, what: str, arguments: tuple[Any, ...]) -> Any:
+        """Return what the task's method gives, or None where it raised.
+
+        **Raises** FlobcError when the process has ended.
+        """
+        try:
+            self._connection.send((what, arguments))
+            return self._connection.recv()
+        except (EOFError, OSError) as error:
+            code = self._process.wait()
+            raise FlobcError(
+                f"A worker process ended with code {code}; is there too little memory? Try with --workers 1."
+            ) from error
+
+    def stop(self) -> None:
+        """End the process."""
+        self._connection.close()
+        try:
+            self._process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class TaskInProcesses:
+    """A :class:`~flobc.learning.task.Task` that has its many models trained and scored by ``count`` processes.
+
+    ``spec`` is the name by which each of them gets the same task. Whoever asks while all are busy waits.
+    """
+
+    def __init__(self, task: Task, spec: str, count: int) -> None:
+        self._task = task
+        self._workers = [WorkerProcess(spec) for _ in range(count)]
+        self._idle: queue.SimpleQueue[WorkerProcess] = queue.SimpleQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+
+    @property
+    def name(self) -> str:
+        """As the task's."""
+        return self._task.name
+
+    @property
+    def default_settings(self) -> TrainSettings:
+        """As the task's."""
+        return self._task.default_settings
+
+    def model_info(self) -> ModelInfo:
+        """As the task's."""
+        return self._task.model_info()
+
+    def initial_vector(self, seed: int) -> Vector:
+        """As the task's."""
+        return self._task.initial_vector(seed)
+
+    def load(self, source: DataSource) -> Splits:
+        """As the task's."""
+        return self._task.load(source)
+
+    def train(self, vector: Vector, examples: Examples, settings: TrainSettings, seed: int) -> TrainResult:
+        """As the task's, here."""
+        return self._task.train(vector, examples, settings, seed)
+
+    def evaluate(self, vector: Vector, examples: Examples) -> Evaluation:
+        """As the task's, here."""
+        return self._task.evaluate(vector, examples)
+
+    def prefers_many(self, examples: Examples) -> bool:
+        """As the task's."""
+        return isinstance(self._task, ManyTask) and self._task.prefers_many(examples)
+
+    def train_many(
+        self, vectors: Sequence[Vector], shards: Sequence[Examples], settings: TrainSettings, seeds: Sequence[int]
+    ) -> list[TrainResult]:
+        """As the task's, in a worker process."""
+        found: list[TrainResult] = self._ask("train_many", vectors, shards, settings, seeds)
+        return found
+
+    def evaluate_many(self, vectors: Sequence[Vector], examples: Examples) -> list[Evaluation]:
+        """As the task's, in a worker process."""
+        found: list[Evaluation] = self._ask("evaluate_many", vectors, examples)
+        return found
+
+    def list_processes(self) -> list[int]:
+        """Return the processes' ids."""
+        return [worker.number for worker in self._workers]
+
+    def close(self) -> None:
+        """End the processes."""
+        for worker in self._workers:
+            worker.stop()
+
+    def _ask(self, what: str, *arguments: Any) -> Any:
+        worker = self._idle.get()
+        try:
+            found = worker.ask(what, arguments)
+        finally:
+            self._idle.put(worker)
+        # What failed there is done again here, so that its error is the task's own.
+        return getattr(self._task, what)(*arguments) if found is None else found
+
+
+def serve(connection: Connection, task: Any) -> None:
+    """Answer one request after the other until the other side is gone."""
+    while True:
+        try:
+            what, arguments = connection.recv()
+        except EOFError:
+            return
+        try:
+            found = getattr(task, what)(*arguments)
+        except Exception:
+            found = None
+        connection.send(found)
+
+
+def main() -> None:
+    """Be a worker process; the arguments are a file descriptor, a task's name and a device."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group, and the parent ends its workers
+    descriptor, spec, device = sys.argv[1:]
+    set_device(device)
+    task = get_task(spec)
+    limit_threads()
+    try:
+        serve(Connection(int(descriptor)), task)
+    except OSError:  # the parent is gone
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
