@@ -9,7 +9,6 @@ that have a second encoding.
 
 from __future__ import annotations
 
-import threading
 from functools import lru_cache
 
 from nacl.bindings import (
@@ -108,22 +107,24 @@ _verify_cached = lru_cache(maxsize=_CACHE_ENTRIES)(_verify)
 
 
 class _SignedHere:
-    """The last signatures that this process made itself: there is nothing to verify about them."""
+    """The last signatures that this process made itself: there is nothing to verify about them.
+
+    Two generations in place of a lock: what a thread's turn at a bad moment makes them forget is only verified.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._items: dict[tuple[bytes, bytes, bytes], None] = {}
+        self._young: dict[tuple[bytes, bytes, bytes], None] = {}
+        self._old: dict[tuple[bytes, bytes, bytes], None] = {}
 
     def add(self, item: tuple[bytes, bytes, bytes]) -> None:
-        """Remember one, and forget the oldest beyond ``_CACHE_ENTRIES``."""
-        with self._lock:
-            self._items[item] = None
-            if len(self._items) > _CACHE_ENTRIES:
-                del self._items[next(iter(self._items))]
+        """Remember one, and forget the older ones beyond ``_CACHE_ENTRIES``."""
+        self._young[item] = None
+        if len(self._young) >= _CACHE_ENTRIES // 2:
+            self._old, self._young = self._young, {}
 
     def holds(self, item: tuple[bytes, bytes, bytes]) -> bool:
         """Whether exactly this key signed exactly this message so, here and lately."""
-        return item in self._items
+        return item in self._young or item in self._old
 
 
 _signed_here = _SignedHere()
