@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
+import numpy as np
+
 from flobc.errors import FlobcError
 from flobc.learning.device import get_device, set_device
 from flobc.learning.many import ManyTask
@@ -132,7 +134,7 @@ class TaskInProcesses:
 
     def evaluate_many(self, vectors: Sequence[Vector], examples: Examples) -> list[Evaluation]:
         """As the task's, in a worker process."""
-        found: list[Evaluation] = self._ask("evaluate_many", vectors, examples)
+        found: list[Evaluation] = self._ask("evaluate_many", np.stack(vectors) if vectors else [], examples)
         return found
 
     def list_processes(self) -> list[int]:
@@ -144,14 +146,14 @@ class TaskInProcesses:
         for worker in self._workers:
             worker.stop()
 
-    def _ask(self, what: str, *arguments: Any) -> Any:
+    def _ask(self, what: str, vectors: Any, *arguments: Any) -> Any:
         worker = self._idle.get()
         try:
-            found = worker.ask(what, arguments)
+            found = worker.ask(what, (vectors, *arguments))
         finally:
             self._idle.put(worker)
         # What failed there is done again here, so that its error is the task's own.
-        return getattr(self._task, what)(*arguments) if found is None else found
+        return getattr(self._task, what)(list(vectors), *arguments) if found is None else found
 
 
 def serve(connection: Connection, task: Any) -> None:
@@ -162,7 +164,8 @@ def serve(connection: Connection, task: Any) -> None:
         except EOFError:
             return
         try:
-            found = getattr(task, what)(*arguments)
+            vectors, *others = arguments
+            found = getattr(task, what)(list(vectors), *others)
         except Exception:
             found = None
         connection.send(found)

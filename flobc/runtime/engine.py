@@ -147,9 +147,10 @@ class LearningEngine:
     def prepare(self, payload: Payload, base: ModelView) -> None:
         """Decode a genuine payload and build its candidate ahead of ``check`` and ``get_candidate``."""
         update = compute_update_id(payload.header)
-        decoded = self._checked.get(update, lambda: self._updates.check(payload)).update
-        if decoded is not None:
-            self._candidates.get(update, lambda: self._build_candidate(base, decoded))
+        checked = self._updates.check(payload)
+        self._checked.put(update, checked)
+        if checked.update is not None:
+            self._candidates.put(update, self._build_candidate(base, checked.update))
 
     def check(self, update: bytes, header: UpdateHeader) -> CheckedPayload:
         """Return the decoded payload or its objective fault (ROUND-8)."""

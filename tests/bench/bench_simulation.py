@@ -1,7 +1,8 @@
 """Time ``flobc simulate`` with 1,000 virtual trainers over 20 rounds; prints one JSON object with ``--json``.
 
-Every update is trained, encoded, signed, scored by four validators and certified in a block. The peer is
-``flower_training.py``: the same clients in Flower's Ray simulation, which trains and averages.
+Every update is trained, encoded, signed, scored by four validators and certified in a block; then again by one
+validator, as the peer has one server. The peer is ``flower_training.py``: the same clients in Flower's Ray
+simulation, which trains and averages.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from flobc.simulation.loading import read_world
 from flobc.simulation.simulate import simulate
 from tests.bench.virtual_trainers import BATCH_SIZE, EPOCHS, ROUNDS, SHARDING, TASK, TRAINERS
 
+VALIDATORS = 4
+
 
 class Rounds(SilentObserver):
     """Collects the wall seconds of each round."""
@@ -28,10 +31,10 @@ class Rounds(SilentObserver):
         self.seconds.append(report.seconds)
 
 
-def measure(trainers: int, rounds: int, workers: int) -> dict[str, float]:
+def measure(trainers: int, rounds: int, workers: int, validators: int = VALIDATORS) -> dict[str, float]:
     """Simulate once and return what it cost."""
     text = (
-        f"run: {{task: '{TASK}', trainers: {trainers}, rounds: {rounds}, sync: bsp}}\n"
+        f"run: {{task: '{TASK}', trainers: {trainers}, validators: {validators}, rounds: {rounds}, sync: bsp}}\n"
         f"training: {{batch_size: {BATCH_SIZE}, epochs: {EPOCHS}}}\ndata: {{sharding: '{SHARDING}'}}"
     )
     start_s, start_cpu_s, observer = time.monotonic(), time.process_time(), Rounds()
@@ -54,6 +57,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0)
     options = parser.parse_args()
     report = measure(options.trainers, options.rounds, options.workers)
+    single = measure(options.trainers, options.rounds, options.workers, validators=1)
+    report["single_round_s"] = single["round_s"]
     if options.json:
         print(json.dumps(report))
         return

@@ -97,7 +97,15 @@ FIGURES = (
         "lower",
     ),
     Figure(
-        "1,000 virtual trainers / Flower simulation",
+        "1,000 virtual trainers, 1 validator / Flower simulation",
+        Source("bench_simulation", ("single_round_s",)),
+        Source("flower_training", ("round_s",)),
+        1 / 10,
+        "s",
+        "lower",
+    ),
+    Figure(
+        "1,000 virtual trainers, 4 validators / Flower simulation",
         Source("bench_simulation", ("round_s",)),
         Source("flower_training", ("round_s",)),
         1 / 10,
