@@ -14,7 +14,7 @@ import functools
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -52,20 +52,41 @@ class _Sums(NamedTuple):
     mixed: Int64s
 
 
+class InnerProducts(Protocol):
+    """The Gram matrix of n discounted updates."""
+
+    def get_exact(self) -> Gram:
+        """Return it as Python integers."""
+
+    def get_rounded(self) -> tuple[npt.NDArray[np.float64], float]:
+        """Return it in float64, and how far off any value is at most."""
+
+
 @dataclass(frozen=True)
-class InnerProducts:
-    """The Gram matrix of n discounted updates, in the sums that it is made of."""
+class _SmallProducts:
+    """Products below 2^53 in magnitude: float64 holds them exactly."""
+
+    values: npt.NDArray[np.float64]
+
+    def get_exact(self) -> Gram:
+        return self.values.astype(np.int64).astype(object)
+
+    def get_rounded(self) -> tuple[npt.NDArray[np.float64], float]:
+        return self.values, 0.0
+
+
+@dataclass(frozen=True)
+class _LargeProducts:
+    """Products of any size, in the sums that they are made of."""
 
     sums: _Sums
     count: int
 
     def get_exact(self) -> Gram:
-        """Return it as Python integers."""
         upper, lower, high, low, mixed = (part.astype(object) for part in self._parts())
         return _mirror((upper << 32) + lower + (high << 30) + ((mixed - high - low) << 15) + low)
 
     def get_rounded(self) -> tuple[npt.NDArray[np.float64], float]:
-        """Return it in float64, and how far off any value is at most."""
         upper, lower, high, low, mixed = self._parts()
         terms = [np.ldexp(upper, 32), lower.astype(np.float64)]
         if mixed.any() or high.any() or low.any():
@@ -92,39 +113,40 @@ def squared_distances(rows: UpdateRows, size: int) -> list[list[int]]:
 def inner_products(rows: UpdateRows, size: int) -> InnerProducts:
     """The inner products of all pairs of discounted updates, exact."""
     count = len(rows.addresses)
+    small = _multiply_small(rows, size) if count >= _MANY_ROWS else None
+    if small is not None:
+        return _SmallProducts(small)
     total = _empty_sums(count)
     lock = threading.Lock()
 
     def add_range(start: int, stop: int) -> None:
         part = _empty_sums(count)
-        if count < _MANY_ROWS or not _add_small_products(rows, (start, stop), part):
-            _add_products(rows.addresses, rows.discounts, (start, stop), part)
+        _add_products(rows.addresses, rows.discounts, (start, stop), part)
         with lock:
             for into, addend in zip(total, part, strict=True):
                 np.add(into, addend, out=into)
 
     for_each_range(size, add_range)
-    return InnerProducts(total, count)
+    return _LargeProducts(total, count)
 
 
-def _add_small_products(rows: UpdateRows, reach: tuple[int, int], sums: _Sums) -> bool:
-    """As ``_add_products``, by float64 matrix products; False, and nothing added, where these would round.
+def _multiply_small(rows: UpdateRows, size: int) -> npt.NDArray[np.float64] | None:
+    """Return the inner products by float64 matrix products, or None where these could round.
 
-    Sums of integers below 2^53 are exact in any order, and of many rows a library's product is made twice as fast.
+    Sums of integers that stay below 2^53 are exact in any order, and of many rows a library's product is made twice
+    as fast as by the loops below, with a fifth of the memory.
     """
-    count, found = len(rows.addresses), np.zeros((len(rows.addresses), len(rows.addresses)))
+    count = len(rows.addresses)
+    found = np.zeros((count, count))
     values = np.zeros((count, _LARGEST_BLOCK), np.int32)
-    for start in range(reach[0], reach[1], _LARGEST_BLOCK):
-        width = min(_LARGEST_BLOCK, reach[1] - start)
+    for start in range(0, size, _LARGEST_BLOCK):
+        width = min(_LARGEST_BLOCK, size - start)
         peak = _load(rows.addresses, rows.discounts, start, width, values)
-        if peak * peak * (reach[1] - reach[0]) >= _EXACT_LIMIT:
-            return False
+        if peak * peak * size >= _EXACT_LIMIT:
+            return None
         block = values[:, :width].astype(np.float64)
         found += block @ block.T
-    whole = found.astype(np.int64)
-    sums.upper[:count, :count] += whole >> 32
-    sums.lower[:count, :count] += whole & _LOW_MASK
-    return True
+    return found
 
 
 def _mirror(triangle: npt.NDArray[Any]) -> npt.NDArray[Any]:

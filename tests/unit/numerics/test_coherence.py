@@ -132,3 +132,17 @@ def test_most_rounds_need_no_long_integers() -> None:
         products = inner_products(tabulate(updates, [2**20 // 10] * 10, [65536] * 10, SIZE), SIZE)
         sure += coherence._find_surely(*products.get_rounded(), [2**20 // 10] * 10, 2**20 // 10 * 10) is not None
     assert sure == 20
+
+
+@pytest.mark.parametrize(("scale", "is_small"), [(1_000, True), (2**24, False)])
+def test_products_of_many_rows_are_exact_by_either_way(scale: int, *, is_small: bool) -> None:
+    """AGG-23: a library's product where float64 holds every sum, the loop over integers else."""
+    generator = np.random.default_rng(1)
+    updates = generator.integers(-scale, scale, (130, 3_000)).astype(np.int32)
+    discounts = generator.integers(1, 65537, 130).tolist()
+    products = inner_products(tabulate(updates, [8_000] * 130, discounts, 3_000), 3_000)
+    discounted = (updates.astype(np.int64) * np.array(discounts)[:, None] + 32768) >> 16
+    wanted = discounted.astype(object) @ discounted.astype(object).T
+    order = sorted(range(130), key=lambda row: discounts[row] != 65536)
+    assert (products.get_exact() == wanted[np.ix_(order, order)]).all()
+    assert (products.get_rounded()[1] == 0) is is_small
