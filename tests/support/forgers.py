@@ -51,7 +51,7 @@ class SilentValidator(ValidatorNode):
     def __init__(self) -> None:
         pass
 
-    def on_payload(self, header: UpdateHeader) -> None:
+    def on_payloads(self, headers: Sequence[UpdateHeader]) -> None:
         """Nobody listens."""
 
     def on_commit(self) -> None:
