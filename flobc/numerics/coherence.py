@@ -39,7 +39,8 @@ def find_incoherent(products: InnerProducts, weights: Sequence[int], keys: Seque
     rounded, error = products.get_rounded()
     while len(kept) >= MINIMUM_KEPT:
         left = [weights[row] for row in kept]
-        dropped = _find_surely(rounded[np.ix_(kept, kept)], error, left, mass)
+        some = rounded if len(kept) == len(weights) else rounded[np.ix_(kept, kept)]
+        dropped = _find_surely(some, error, left, mass)
         if dropped is None:
             found = _measure_exactly(products.get_exact()[np.ix_(kept, kept)], left)
             dropped = _choose(found, left, [keys[row] for row in kept], mass)
@@ -100,7 +101,9 @@ def _measure_roughly(products: Rounded, error: float, weights: Rounded) -> tuple
     """
     count = len(weights)
     towards = products @ weights
-    centered = products - towards[:, None] - towards[None, :] + weights @ towards
+    centered = products - towards[:, None]
+    centered -= towards[None, :]
+    centered += weights @ towards
     lengths = centered.diagonal().copy()
     off = 4 * error + (4 * count + 64) * UNIT_ROUNDOFF * (float(np.abs(products).max()) + error)
     least = float(lengths.min())

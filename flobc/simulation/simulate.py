@@ -17,12 +17,12 @@ from flobc.composition.stores import Stores, build_memory_stores, open_file_stor
 from flobc.composition.verification import VerifyReport, verify_chain
 from flobc.learning.device import set_device
 from flobc.learning.many import ManyTask
-from flobc.learning.processes import TaskInProcesses
 from flobc.learning.task import Task
 from flobc.learning.tasks import get_task
 from flobc.numerics.parallel import available_cores
 from flobc.protocol.bounds import PPM
 from flobc.protocol.consensus.state import ChainState
+from flobc.runtime.processes import TaskInProcesses
 from flobc.simulation.archive import StoresArchive
 from flobc.simulation.churn import list_joiners
 from flobc.simulation.loading import World
@@ -69,9 +69,9 @@ def simulate(
     task = task or get_task(settings.task)
     federation = build_federation(world, task)
     shards = LazyShards(settings, task)
-    computing = open_processes(world, task, workers or available_cores()) if named else nullcontext(task)
-    with open_stores(directory, world, federation) as stores, computing as engine_task:
-        basis = Basis(federation, shards, stores, observer or SilentObserver(), workers, engine_task)
+    processes = open_processes(world, task, workers or available_cores()) if named else nullcontext(None)
+    with open_stores(directory, world, federation) as stores, processes as computing:
+        basis = Basis(federation, shards, stores, observer or SilentObserver(), workers, computing)
         simulated = SimulatedWorld(world, basis)
         try:
             simulated.run(settings.rounds)
@@ -89,11 +89,11 @@ def simulate(
 
 
 @contextmanager
-def open_processes(world: World, task: Task, workers: int) -> Iterator[Task]:
+def open_processes(world: World, task: Task, workers: int) -> Iterator[Task | None]:
     """Lend a task that trains and scores many models in other processes, where enough trainers take part."""
     awake = world.settings.trainers * world.scenario.run.participation // PPM
     if workers < 2 or awake < LEAST_FOR_PROCESSES or not isinstance(task, ManyTask):
-        yield task
+        yield None
         return
     with closing(TaskInProcesses(task, world.settings.task, workers)) as lent:
         yield lent

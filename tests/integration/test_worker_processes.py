@@ -13,9 +13,9 @@ import pytest
 
 import flobc.simulation.simulate as simulation
 from flobc.errors import DataError, FlobcError
-from flobc.learning.processes import TaskInProcesses
 from flobc.learning.task import DataSource, Examples
 from flobc.learning.tasks import get_task
+from flobc.runtime.processes import TaskInProcesses
 from flobc.simulation.loading import read_world
 from flobc.simulation.simulate import simulate
 from tests.support.ports import wait_until

@@ -35,6 +35,7 @@ from flobc.learning.task import (
 )
 from flobc.learning.tasks import get_task
 from flobc.learning.threads import limit_threads
+from flobc.runtime.memory import keep_freed_memory
 
 _GRACE_S = 5.0
 
@@ -175,6 +176,7 @@ def main() -> None:
     """Be a worker process; the arguments are a file descriptor, a task's name and a device."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group, and the parent ends its workers
     descriptor, spec, device = sys.argv[1:]
+    keep_freed_memory()
     set_device(device)
     task = get_task(spec)
     limit_threads()
