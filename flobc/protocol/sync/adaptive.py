@@ -25,9 +25,10 @@ class Arrival:
 def choose_target(arrivals: Sequence[Arrival], least: int, active: int, max_staleness: int) -> int:
     """Return how many of the ``active`` trainers to wait for, from one arrival of each trainer of the last round.
 
-    At least ``least``: else whoever answers at once would close rounds alone. Where nothing is known it is these:
-    waiting for everybody once costs as much as several rounds, and who comes late is seen in the next one.
+    At least ``least``: else whoever answers at once would close rounds alone. Where nothing is known it is all of them.
     """
+    if not arrivals:
+        return active
     times_ms = sorted(max(1, item.elapsed_ms) for item in arrivals)
     best, best_worth, best_ms = least, 0, 1
     for waited_for in range(least, min(len(times_ms), active) + 1):

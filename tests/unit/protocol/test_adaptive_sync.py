@@ -29,7 +29,7 @@ ALIKE = arrive(900, 920, 950, 960, 1000, 1010, 1020, 1030, 1050, 1100)
 @pytest.mark.parametrize(
     ("arrivals", "wanted"),
     [
-        ((), 5),
+        ((), 10),
         (ALIKE, 10),
         (arrive(*[1000] * 9, 4000), 9),
         (arrive(*[1000] * 5, *[4000] * 5), 5),
@@ -58,10 +58,9 @@ def view(decided, arrivals=ALIKE, active=TRAINERS, **more):
     return RoundView(active, TRAINERS[:decided], decided, arrivals=arrivals, **more)
 
 
-def test_the_first_round_waits_for_the_least():
-    """SYNC-16: to wait for everybody once would cost as much as several rounds."""
-    assert decide(ADAPTIVE, view(4, ())) == Open(Timer(0, 60_000))
-    assert decide(ADAPTIVE, view(5, ())) == Close("majority")
+def test_the_first_round_waits_for_all():
+    assert decide(ADAPTIVE, view(9, ())) == Open(Timer(0, 60_000))
+    assert decide(ADAPTIVE, view(10, ())) == Close("majority")
 
 
 def test_a_round_closes_at_its_target():
