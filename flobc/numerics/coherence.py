@@ -37,12 +37,14 @@ def find_incoherent(products: InnerProducts, weights: Sequence[int], keys: Seque
     """
     kept, mass = list(range(len(weights))), sum(weights)
     rounded, error = products.get_rounded()
+    exact: Gram | None = None
     while len(kept) >= MINIMUM_KEPT:
         left = [weights[row] for row in kept]
         some = rounded if len(kept) == len(weights) else rounded[np.ix_(kept, kept)]
         dropped = _find_surely(some, error, left, mass)
         if dropped is None:
-            found = _measure_exactly(products.get_exact()[np.ix_(kept, kept)], left)
+            exact = products.get_exact() if exact is None else exact
+            found = _measure_exactly(exact[np.ix_(kept, kept)], left)
             dropped = _choose(found, left, [keys[row] for row in kept], mass)
         if not dropped:
             break

@@ -74,7 +74,7 @@ class ByteBoundedMemo(Generic[V]):
 
     def _hold(self, key: bytes, value: V) -> None:
         size = self._measure(value)
-        self._held_bytes += size - self._sizes.get(key, 0)
+        self._held_bytes += size
         self._sizes[key] = size
         while self._held_bytes > self._limit_bytes and len(self._sizes) > self._least:
             self._forget(next(key for key in self._entries if key in self._sizes))

@@ -43,6 +43,7 @@ def sparing_collector() -> Iterator[None]:
     Yet each look visits all that live: a fifth of the time of rounds with a thousand trainers.
     """
     thresholds = gc.get_threshold()
+    gc.collect()  # what is garbage by now must not be frozen with the rest
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 20, 100)
     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import queue
-import signal
 import socket
 import subprocess
 import sys
@@ -47,7 +46,14 @@ class WorkerProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), spec, get_device().type]
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # what a task prints is no data of the parent's
+                start_new_session=True,  # Ctrl-C is for the parent, with whom it ends
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
         self._connection = Connection(ours.detach())
 
     @property
@@ -65,13 +71,15 @@ class WorkerProcess:
             return self._connection.recv()
         except (EOFError, OSError) as error:
             code = self._process.wait()
-            raise FlobcError(
-                f"A worker process ended with code {code}; is there too little memory? Try with --workers 1."
-            ) from error
+            why = "is there too little memory?" if code < 0 else "what it said stands above."
+            raise FlobcError(f"A worker process ended with code {code}; {why} Try with --workers 1.") from error
 
-    def stop(self) -> None:
-        """End the process."""
+    def hang_up(self) -> None:
+        """Let the process end."""
         self._connection.close()
+
+    def wait(self) -> None:
+        """Wait for its end, for a while; then end it."""
         try:
             self._process.wait(_GRACE_S)
         except subprocess.TimeoutExpired:
@@ -145,7 +153,9 @@ class TaskInProcesses:
     def close(self) -> None:
         """End the processes."""
         for worker in self._workers:
-            worker.stop()
+            worker.hang_up()
+        for worker in self._workers:
+            worker.wait()
 
     def _ask(self, what: str, vectors: Any, *arguments: Any) -> Any:
         worker = self._idle.get()
@@ -174,7 +184,6 @@ def serve(connection: Connection, task: Any) -> None:
 
 def main() -> None:
     """Be a worker process; the arguments are a file descriptor, a task's name and a device."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group, and the parent ends its workers
     descriptor, spec, device = sys.argv[1:]
     keep_freed_memory()
     set_device(device)

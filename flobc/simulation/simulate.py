@@ -15,8 +15,8 @@ from flobc.composition.run_directory import append_test, create_run_directory, l
 from flobc.composition.settings import RunSettings, build_train_settings
 from flobc.composition.stores import Stores, build_memory_stores, open_file_stores
 from flobc.composition.verification import VerifyReport, verify_chain
-from flobc.learning.device import set_device
-from flobc.learning.many import ManyTask
+from flobc.learning.device import get_device, set_device
+from flobc.learning.many import prefers_many
 from flobc.learning.task import Task
 from flobc.learning.tasks import get_task
 from flobc.numerics.parallel import available_cores
@@ -69,7 +69,7 @@ def simulate(
     task = task or get_task(settings.task)
     federation = build_federation(world, task)
     shards = LazyShards(settings, task)
-    processes = open_processes(world, task, workers or available_cores()) if named else nullcontext(None)
+    processes = open_processes(world, task, shards, workers or available_cores()) if named else nullcontext(None)
     with open_stores(directory, world, federation) as stores, processes as computing:
         basis = Basis(federation, shards, stores, observer or SilentObserver(), workers, computing)
         simulated = SimulatedWorld(world, basis)
@@ -89,10 +89,11 @@ def simulate(
 
 
 @contextmanager
-def open_processes(world: World, task: Task, workers: int) -> Iterator[Task | None]:
+def open_processes(world: World, task: Task, shards: LazyShards, workers: int) -> Iterator[Task | None]:
     """Lend a task that trains and scores many models in other processes, where enough trainers take part."""
     awake = world.settings.trainers * world.scenario.run.participation // PPM
-    if workers < 2 or awake < LEAST_FOR_PROCESSES or not isinstance(task, ManyTask):
+    pays = workers > 1 and awake >= LEAST_FOR_PROCESSES and get_device().type == "cpu"
+    if not pays or not prefers_many(task, shards.test):
         yield None
         return
     with closing(TaskInProcesses(task, world.settings.task, workers)) as lent:

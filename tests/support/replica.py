@@ -71,6 +71,7 @@ class Replica:
     def step(self) -> bool:
         """Read on and do everything that is owed now; return whether something was published or computed."""
         self.catch_up()
+        self.role = rules.forget_logged(self.role, self.state)
         before = (self.role, len(self.log))
         self.timers = []
         for duty in rules.get_duties(self.role, self.state):

@@ -85,10 +85,11 @@ def on_payloads_complete(role: ValidatorRole, state: ChainState, headers: Iterab
     Headers that can never be voted on are dropped here, so that nobody fills this node's memory or
     its batches with them (ROUND-4).
     """
+    sound = [item for item in headers if item.trainer in state.core.trainers and _is_well_formed(state, item)]
+    if not sound:
+        return role
     held, identities, evidence = dict(role.headers), dict(role.identities), dict(role.evidence)
-    for header in headers:
-        if header.trainer not in state.core.trainers or not _is_well_formed(state, header):
-            continue
+    for header in sound:
         identity, update = build_identity_key(header), compute_update_id(header)
         if identity in identities:
             other = held[identities[identity]]
@@ -201,7 +202,7 @@ def forget_old(role: ValidatorRole, state: ChainState) -> ValidatorRole:
 
 
 def get_duties(role: ValidatorRole, state: ChainState) -> tuple[Duty, ...]:
-    """Return what the validator owes now, in the order in which it should be done."""
+    """Return all that the validator owes now, in the order in which it should be done, however much it is."""
     return (*get_first_duties(role, state), *find_scoring_duties(role, state), *get_last_duties(role, state))
 
 

@@ -264,3 +264,22 @@ def test_a_store_is_for_one_chain_or_its_successor():
     later = replace(seal, chain=get_chain_id(child))
     with pytest.raises(UsageError, match="neither chain"):
         rules.build_role(old.genesis, seal.validator, later, has_approved=True)
+
+
+def test_a_vote_is_due_until_the_log_has_it():
+    """ROUND-5: one that was lost on its way is published again, one that the log has never."""
+    chain = Chain()
+    (replica,) = build_world(chain, silent=3)
+    deliver([replica], chain.update(0), chain.update(1))
+    replica._perform(next(duty for duty in rules.get_duties(replica.role, replica.state)))
+    for duty in [*rules.find_scoring_duties(replica.role, replica.state)]:
+        replica._perform(duty)
+    role, state = replica.role, replica.state
+    batch = rules.build_vote_batch(role, state)
+    assert len(batch.votes) == len(role.unlogged) == 2
+    assert rules.forget_logged(role, state) is role
+    replica._perform(Publish(batch))
+    replica.catch_up()
+    assert rules.build_vote_batch(role, replica.state) is None
+    assert rules.forget_logged(role, replica.state).unlogged == {}
+    assert rules.forget_logged(role, replica.state).votes == role.votes
