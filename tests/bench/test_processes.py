@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.bench import processes
+from tests.support.ports import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -48,7 +49,12 @@ def test_a_detached_child_is_found_with_its_parent(mark: str) -> None:
         found = processes.list_marked(mark)
         assert len(found) == 2
         assert processes.select_family(found, parent.pid) == sorted(found, key=lambda one: one.pid != parent.pid)
-        assert processes.measure_usage(mark).rss_bytes == sum(one.rss_bytes for one in found) > 0
+        # They may still be starting, so two looks agree only once they have what they need.
+        wait_until(
+            lambda: (
+                processes.measure_usage(mark).rss_bytes == sum(one.rss_bytes for one in processes.list_marked(mark)) > 0
+            )
+        )
         assert processes.list_marked(mark + "0") == []
         processes.stop_marked(mark)
 
