@@ -65,11 +65,12 @@ def simulate(
     """
     settings = world.settings
     set_device(settings.device)
+    workers = workers or available_cores()
     named = task is None
     task = task or get_task(settings.task)
     federation = build_federation(world, task)
     shards = LazyShards(settings, task)
-    processes = open_processes(world, task, shards, workers or available_cores()) if named else nullcontext(None)
+    processes = open_processes(world, task, shards, workers) if named else nullcontext(None)
     with open_stores(directory, world, federation) as stores, processes as computing:
         basis = Basis(federation, shards, stores, observer or SilentObserver(), workers, computing)
         simulated = SimulatedWorld(world, basis)

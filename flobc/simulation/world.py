@@ -17,7 +17,7 @@ from flobc.errors import FlobcError
 from flobc.learning.attacks import KnowingAttack
 from flobc.learning.determinism import one_thread
 from flobc.learning.task import Task
-from flobc.numerics.parallel import available_cores, inline
+from flobc.numerics.parallel import inline
 from flobc.ports.payloads import Payload
 from flobc.protocol.consensus.state import ChainState, build_initial_state
 from flobc.protocol.messages import UpdateHeader, compute_update_id
@@ -70,8 +70,7 @@ class SimulatedWorld:
         self._scenario, self._settings, self._basis = scenario, settings, basis
         federation, stores = basis.federation, basis.stores
         # Where processes compute, threads mostly wait: with as many again, results are encoded meanwhile.
-        threads = basis.workers or available_cores()
-        self._executor = build_executor(threads if basis.computing is None else 2 * threads)
+        self._executor = build_executor(basis.workers if basis.computing is None else 2 * basis.workers)
         self.clock = WorldClock(self._executor)
         self.network = Network(scenario.network, settings.seed, list_cuts(scenario, settings))
         self.speeds = Speeds(scenario.speeds, settings.trainers, settings.seed)
