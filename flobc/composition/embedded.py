@@ -27,10 +27,11 @@ from flobc.protocol.params import SCORE_ONE
 from flobc.protocol.sync.policies import is_base_allowed
 from flobc.runtime.assembly import is_genuine
 from flobc.runtime.durations import Durations
-from flobc.runtime.engine import LearningEngine, ModelView
+from flobc.runtime.engine import LearningEngine
 from flobc.runtime.follower import ChainFollower
 from flobc.runtime.ledger_node import LedgerNode
 from flobc.runtime.local_scorer import LocalScorer
+from flobc.runtime.local_updates import LocalUpdate
 from flobc.runtime.memory import keep_freed_memory
 from flobc.runtime.scheduling import VirtualScheduler, WallScheduler
 from flobc.runtime.seeds import derive_seed
@@ -261,7 +262,7 @@ class EmbeddedRun:
             return None
         return payload if payload is not None and is_genuine(payload) else None
 
-    def _prepare(self, payload: Payload, base: ModelView) -> None:
+    def _prepare(self, payload: Payload, made: LocalUpdate) -> None:
         """Decode on the trainer's worker, while the payload is in its cache, what all receivers will decode.
 
         Decoding is a pure function, and later other workers would idle: under the virtual clock payloads
@@ -269,7 +270,7 @@ class EmbeddedRun:
         again would prove nothing; a payload from anywhere else is checked when it arrives.
         """
         self._own_payloads[compute_update_id(payload.header)] = payload
-        self._engine.prepare(payload, base)
+        self._engine.remember_own(compute_update_id(payload.header), made)
 
     def _deliver(self, header: UpdateHeader) -> None:
         self._received.add(compute_update_id(header))

@@ -11,7 +11,8 @@ from flobc.learning.attacks import Knowledge
 from flobc.learning.task import Examples
 from flobc.ports.blocks import BlockStore
 from flobc.protocol.roles.duties import Train
-from flobc.runtime.engine import LearningEngine, Vector
+from flobc.runtime.engine import LearningEngine
+from flobc.runtime.local_updates import Vector
 from flobc.runtime.seeds import derive_seed
 
 MAX_KNOWN = 50

@@ -25,6 +25,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import hashlib
+import itertools
 import operator
 import types
 import typing
@@ -32,6 +33,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
 from flobc.errors import LocalProtocolError, RemoteProtocolError
+from flobc.protocol.packing import Packed, Run
 
 T = TypeVar("T")
 
@@ -95,11 +97,19 @@ class _Reader:
 
 @dataclasses.dataclass(frozen=True)
 class _Form:
-    """How one annotation is written and read; ``least`` is its smallest size in bytes."""
+    """How one annotation is written and read; ``least`` is its smallest size in bytes.
+
+    ``packed`` is how, where it can be done together with its neighbours.
+    """
 
     write: Callable[[list[bytes], Any], None]
     read: Callable[[_Reader], Any]
     least: int
+    packed: Packed | None = None
+
+
+_INTEGER_CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
+"""What ``struct`` calls unsigned integers by their width; signed ones are the same letters in lower case."""
 
 
 def _integer(width: _Width) -> _Form:
@@ -113,7 +123,9 @@ def _integer(width: _Width) -> _Form:
             kind = "signed" if signed else "unsigned"
             raise LocalProtocolError("WIRE-1", f"a {kind} {8 * size}-bit integer", repr(value)) from error
 
-    return _Form(write, lambda reader: int.from_bytes(reader.take(size), "big", signed=signed), size)
+    code = _INTEGER_CODES.get(size)
+    packed = Packed(code.lower() if signed else code) if code is not None else None
+    return _Form(write, lambda reader: int.from_bytes(reader.take(size), "big", signed=signed), size, packed)
 
 
 def _fixed(size: int) -> _Form:
@@ -122,7 +134,7 @@ def _fixed(size: int) -> _Form:
             raise LocalProtocolError("WIRE-1", f"{size} bytes", f"{len(value)} bytes")
         out.append(bytes(value))
 
-    return _Form(write, lambda reader: reader.take(size), size)
+    return _Form(write, lambda reader: reader.take(size), size, Packed(f"{size}s", length=size))
 
 
 def _write_bool(out: list[bytes], value: bool) -> None:
@@ -180,7 +192,10 @@ def _enumeration(cls: type[enum.IntEnum]) -> _Form:
         except ValueError as error:
             raise RemoteProtocolError("WIRE-4", f"a {cls.__name__} code", str(byte)) from error
 
-    return _Form(lambda out, value: out.append(int(value).to_bytes(1, "big")), read, 1)
+    def write(out: list[bytes], value: enum.IntEnum) -> None:
+        out.append(int(value).to_bytes(1, "big"))
+
+    return _Form(write, read, 1, Packed("B", members={int(member): member for member in cls}))
 
 
 def _sequence(item: _Form) -> _Form:
@@ -247,17 +262,46 @@ def _build_record_form(cls: type[Any], skip_last: bool) -> _Form:
     names = [field.name for field in dataclasses.fields(cls)]
     if skip_last:
         names = names[:-1]
-    forms = [_form(hints[name]) for name in names]
-    pairs = tuple(zip(names, forms, strict=True))
+    fields = [(name, _form(hints[name])) for name in names]
+    parts = [
+        _Part.build(list(group)) for _, group in itertools.groupby(fields, lambda item: item[1].packed is not None)
+    ]
 
     def write(out: list[bytes], value: Any) -> None:
-        for name, form in pairs:
-            form.write(out, getattr(value, name))
+        for part in parts:
+            packed = None if part.run is None else part.run.pack(value)
+            if packed is not None:
+                out.append(packed)
+            else:  # field by field, where one that does not fit says what is wrong with it
+                for name, form in part.fields:
+                    form.write(out, getattr(value, name))
 
     def read(reader: _Reader) -> Any:
-        return cls(*(form.read(reader) for form in forms))
+        values: list[Any] = []
+        for part in parts:
+            found = None if part.run is None else part.run.unpack(reader.data, reader.offset)
+            if part.run is not None and found is not None:
+                reader.offset += part.run.size
+                values += found
+            else:
+                values += [form.read(reader) for _, form in part.fields]
+        return cls(*values)
 
-    return _Form(write, read, sum(form.least for form in forms))
+    return _Form(write, read, sum(form.least for _, form in fields))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """Fields of a dataclass that follow each other, and the run that they make if all of them are packed."""
+
+    fields: list[tuple[str, _Form]]
+    run: Run | None
+
+    @classmethod
+    def build(cls, fields: list[tuple[str, _Form]]) -> _Part:
+        packed = [form.packed for _, form in fields if form.packed is not None]
+        is_run = len(packed) == len(fields) > 1
+        return cls(fields, Run([name for name, _ in fields], packed) if is_run else None)
 
 
 _PLAIN: dict[Any, _Form] = {

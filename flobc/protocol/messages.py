@@ -266,14 +266,14 @@ def countersigning_bytes(chain: bytes, trainer: bytes, invite_key: bytes) -> byt
     return tagged("JoinByInvitation", chain + trainer + invite_key)
 
 
-def get_record_type(message: Record) -> int:
-    """Return the byte that a message's record begins with (WIRE-10)."""
-    return _CODES[type(message)]
+def get_record_type(kind: type[Record]) -> int:
+    """Return the byte that records of messages of this class begin with (WIRE-10)."""
+    return _CODES[kind]
 
 
 def encode_record(message: Record) -> bytes:
     """Return the bytes that stand in a topic: one type byte, then the canonical encoding (WIRE-10)."""
-    return bytes([get_record_type(message)]) + encode(message)
+    return bytes([get_record_type(type(message))]) + encode(message)
 
 
 def decode_record(data: bytes) -> Record:

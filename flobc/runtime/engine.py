@@ -8,39 +8,34 @@ its own shard.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flobc.errors import NotHeld
 from flobc.learning.many import evaluate_many
 from flobc.learning.task import Evaluation, Examples, Task, TrainSettings
-from flobc.numerics.codecs import EncodedUpdate, chunk_bounds, encode_update, get_codec
 from flobc.numerics.parallel import spread
 from flobc.ports.models import ModelStore
 from flobc.ports.payloads import Payload, PayloadStore
 from flobc.protocol.consensus.state import ClosedRound
-from flobc.protocol.merkle import leaf_hash, root_of_hashes
-from flobc.protocol.messages import UpdateHeader, compute_update_id
+from flobc.protocol.messages import Fault, UpdateHeader
 from flobc.protocol.params import SCORE_ONE, Genesis
 from flobc.protocol.scoring import LOSS_LIMIT
 from flobc.runtime.aggregation import CheckedPayload, UpdateEngine, get_used
 from flobc.runtime.cache import ByteBoundedMemo
-
-Vector = NDArray[np.float32]
-Model = NDArray[np.int32]
+from flobc.runtime.local_updates import (
+    LocalUpdate,
+    ModelView,
+    Trained,
+    Training,
+    UpdateForm,
+    Vector,
+    build_candidate,
+    train_updates,
+)
 
 CACHE_BYTES = 512 * 1024 * 1024
 """What the memos of decoded updates and of candidates hold each unless told otherwise; beyond it they decode again."""
-
-
-@dataclass(frozen=True)
-class ModelView:
-    """A certified model: the integers that are the truth, and the float32 view to train and score with."""
-
-    model: Model
-    vector: Vector
 
 
 def to_micros(evaluation: Evaluation) -> tuple[int, int]:
@@ -62,6 +57,7 @@ class LearningEngine:
         self.genesis = genesis
         self._updates = UpdateEngine(genesis)
         self.grid = self._updates.grid
+        self.form = UpdateForm.of(genesis)
         self._models = models
         self._payloads = payloads
         self._cache_bytes = cache_bytes
@@ -85,30 +81,13 @@ class LearningEngine:
             raise NotHeld(f"Model {digest.hex()[:12]} is not held; rebuild it from the payloads.")
         return ModelView(model, self.grid.to_float(model))
 
-    def encode(self, vector: Vector, base: Vector | None, residual: Vector | None) -> tuple[EncodedUpdate, bytes]:
-        """Return ``vector`` less ``base`` as an encoded update, and the Merkle root of its chunks.
+    def train_updates(self, model: bytes, trainings: Sequence[Training]) -> tuple[ModelView, list[Trained]]:
+        """Return a certified model and what becomes of trainings from it, all with alike settings.
 
-        **Raises** PayloadFault: the codec cannot express it.
+        **Raises** NotHeld when no store holds the model.
         """
-        encoded = encode_update(
-            vector,
-            self.grid,
-            self.genesis.params.codec,
-            self.genesis.model.chunk_size,
-            base=base,
-            residual=residual,
-            digest=leaf_hash,
-        )
-        return encoded, root_of_hashes(encoded.digests)
-
-    def encode_garbage(self) -> tuple[EncodedUpdate, bytes]:
-        """Return what an attacker sends whose update no codec can express: chunks of ones, validly signed."""
-        codec = get_codec(self.genesis.params.codec)
-        bounds = chunk_bounds(self.grid.size, self.genesis.model.chunk_size)
-        chunks = tuple(b"\xff" * codec.max_chunk_bytes(stop - start) for start, stop in bounds)
-        digests = tuple(leaf_hash(chunk) for chunk in chunks)
-        encoded = EncodedUpdate(chunks, 0, None, digests)
-        return encoded, root_of_hashes(digests)
+        view = self.get_view(model)
+        return view, train_updates(self.task, self.form, view, trainings)
 
     def train(self, vector: Vector, examples: Examples, settings: TrainSettings, seed: int) -> Vector:
         """Return the vector after local training. A seed stands for one training, whose result is kept for a while."""
@@ -133,7 +112,7 @@ class LearningEngine:
         """
 
         def build() -> Vector:
-            return self._build_candidate(self.get_view(base), self.check(update, header).update)
+            return build_candidate(self.form, self.get_view(base), self.check(update, header).update)
 
         return self._candidates.get(update, build)
 
@@ -141,16 +120,11 @@ class LearningEngine:
         """Return (loss, accuracy) in 1e-6 units of each of several models. **Shapes**: (D,) each."""
         return [to_micros(found) for found in evaluate_many(self.task, vectors, examples)]
 
-    def _build_candidate(self, base: ModelView, decoded: Model | None) -> Vector:
-        return self.grid.candidate(base.model, decoded, shift=self.genesis.params.scoring.probe_shift)
-
-    def prepare(self, payload: Payload, base: ModelView) -> None:
-        """Decode a genuine payload and build its candidate ahead of ``check`` and ``get_candidate``."""
-        update = compute_update_id(payload.header)
-        checked = self._updates.check(payload)
-        self._checked.put(update, checked)
-        if checked.update is not None:
-            self._candidates.put(update, self._build_candidate(base, checked.update))
+    def remember_own(self, update: bytes, made: LocalUpdate) -> None:
+        """Keep what ``check`` and ``get_candidate`` will be asked of an update that this process has encoded."""
+        if made.encoded.update is not None and made.candidate is not None:
+            self._checked.put(update, CheckedPayload(made.encoded.update, Fault.NONE))
+            self._candidates.put(update, made.candidate)
 
     def check(self, update: bytes, header: UpdateHeader) -> CheckedPayload:
         """Return the decoded payload or its objective fault (ROUND-8)."""

@@ -21,7 +21,7 @@ class Follower(Protocol):
         """The chain as far as the log was read."""
         ...
 
-    def is_waiting(self, message: Record) -> bool:
+    def is_waiting(self, kind: type[Record]) -> bool:
         """Return whether an earlier message of this kind is on its way; another one would only add to the log."""
         ...
 
@@ -47,9 +47,9 @@ class ChainFollower:
         self._refused: set[bytes] = set()
         self._repeated: deque[bytes] = deque()
 
-    def is_waiting(self, message: Record) -> bool:
+    def is_waiting(self, kind: type[Record]) -> bool:
         """Return False: here a record is read back as soon as it is written."""
-        del message
+        del kind
         return False
 
     def publish(self, record: bytes) -> bool:

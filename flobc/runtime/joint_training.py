@@ -6,65 +6,43 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from flobc.errors import NotHeld
-from flobc.learning.many import train_many
-from flobc.learning.task import Examples, TrainSettings
+from flobc.learning.task import TrainSettings
 from flobc.ports.scheduler import Scheduler
-from flobc.runtime.engine import LearningEngine, ModelView
+from flobc.runtime.engine import LearningEngine
+from flobc.runtime.local_updates import ModelView, Trained, Training
 
-Vector = NDArray[np.float32]
 R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class Training:
-    """What one local training is made of; it begins with ``start``, or else with the certified ``model`` itself."""
-
-    model: bytes
-    start: Vector | None
-    shard: Examples
-    settings: TrainSettings
-    seed: int
+Finish = Callable[[ModelView, Trained], R]
+"""What a trainer makes, on the worker, of the model and of what was trained from it."""
 
 
 class Trainings(Protocol):
     """Where a trainer leaves a training that others' may be computed with."""
 
-    def add(
-        self, training: Training, finish: Callable[[ModelView, Vector], R], done: Callable[[R | None], None]
-    ) -> None:
+    def add(self, training: Training, finish: Finish[R], done: Callable[[R | None], None]) -> None:
         """Take a training on; see ``JointTraining.add``."""
         ...
 
 
 def train_jointly(
-    engine: LearningEngine, trainings: Sequence[Training], finishes: Sequence[Callable[[ModelView, Vector], R]]
+    engine: LearningEngine, trainings: Sequence[Training], finishes: Sequence[Finish[R]]
 ) -> list[R | None]:
     """Return what each ``finish`` makes of its training; all are of one model and alike settings.
 
     None for each when no store holds the model any more.
     """
     try:
-        view = engine.get_view(trainings[0].model)
+        view, found = engine.train_updates(trainings[0].model, trainings)
     except NotHeld:  # the chain has gone on, and nobody trains from this model any more
         return [None] * len(trainings)
-    found = train_many(
-        engine.task,
-        [view.vector if training.start is None else training.start for training in trainings],
-        [training.shard for training in trainings],
-        trainings[0].settings,
-        [training.seed for training in trainings],
-    )
-    return [finish(view, result.vector) for finish, result in zip(finishes, found, strict=True)]
+    return [finish(view, trained) for finish, trained in zip(finishes, found, strict=True)]
 
 
 @dataclass(frozen=True)
 class _Waiting(Generic[R]):
     training: Training
-    finish: Callable[[ModelView, Vector], R]
+    finish: Finish[R]
     done: Callable[[R | None], None]
 
 
@@ -79,12 +57,10 @@ class JointTraining:
         self._scheduler = scheduler
         self._waiting: list[_Waiting[Any]] = []
 
-    def add(
-        self, training: Training, finish: Callable[[ModelView, Vector], R], done: Callable[[R | None], None]
-    ) -> None:
+    def add(self, training: Training, finish: Finish[R], done: Callable[[R | None], None]) -> None:
         """Let a training begin with the next ``start``.
 
-        ``finish`` makes its result on the worker, from the model and the trained vector; ``done`` gets it on the loop,
+        ``finish`` makes its result on the worker, from the model and what was trained; ``done`` gets it on the loop,
         or None when no store holds the model any more.
         """
         self._waiting.append(_Waiting(training, finish, done))

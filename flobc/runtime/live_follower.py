@@ -77,9 +77,9 @@ class LiveFollower:
         """Take note of where the log ended when this process began to read it."""
         self._target = ends.get(0, 0)
 
-    def is_waiting(self, message: Record) -> bool:
+    def is_waiting(self, kind: type[Record]) -> bool:
         """Return whether a message of this kind is on its way: it may settle what this one would say."""
-        return get_record_type(message) in self._sent
+        return get_record_type(kind) in self._sent
 
     def publish(self, record: bytes) -> bool:
         """Send a record; the state moves when it is read back, so this returns False.

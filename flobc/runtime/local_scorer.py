@@ -12,7 +12,8 @@ from flobc.protocol.params import Genesis
 from flobc.protocol.roles import validator as rules
 from flobc.protocol.roles.duties import BaseEvaluation, EvaluateBase, ScoreUpdate
 from flobc.protocol.scoring import compute_score
-from flobc.runtime.engine import LearningEngine, Vector
+from flobc.runtime.engine import LearningEngine
+from flobc.runtime.local_updates import Vector
 
 
 class LocalScorer:

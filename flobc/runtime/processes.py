@@ -12,15 +12,13 @@ import queue
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
-from typing import Any
-
-import numpy as np
+from typing import Any, TypeVar
 
 from flobc.errors import FlobcError
 from flobc.learning.device import get_device, set_device
-from flobc.learning.many import ManyTask
+from flobc.learning.many import ManyTask, evaluate_many, train_many
 from flobc.learning.task import (
     DataSource,
     Evaluation,
@@ -34,9 +32,13 @@ from flobc.learning.task import (
 )
 from flobc.learning.tasks import get_task
 from flobc.learning.threads import limit_threads
+from flobc.runtime.array_channel import ArrayChannel, open_memory
+from flobc.runtime.local_updates import ModelView, Trained, Training, UpdateForm, train_updates
 from flobc.runtime.memory import keep_freed_memory
 
 _GRACE_S = 5.0
+
+T = TypeVar("T")
 
 
 class WorkerProcess:
@@ -44,31 +46,34 @@ class WorkerProcess:
 
     def __init__(self, spec: str) -> None:
         ours, theirs = socket.socketpair()
+        own, other = open_memory(), open_memory()
         with theirs:
-            command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), spec, get_device().type]
+            descriptors = [theirs.fileno(), other, own]
+            command = [sys.executable, "-P", "-m", __name__, *map(str, descriptors), spec, get_device().type]
             self._process = subprocess.Popen(
                 command,
-                pass_fds=[theirs.fileno()],
+                pass_fds=descriptors,
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # what a task prints is no data of the parent's
                 start_new_session=True,  # Ctrl-C is for the parent, with whom it ends
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
-        self._connection = Connection(ours.detach())
+        self._channel = ArrayChannel(Connection(ours.detach()), own, other)
 
     @property
     def number(self) -> int:
         """Its process id."""
         return self._process.pid
 
-    def ask(self, what: str, arguments: tuple[Any, ...]) -> Any:
-        """Return what the task's method gives, or None where it raised.
+    def ask(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T | None:
+        """Return what ``work``, a function of a module, gives for the task and the arguments, or None where it raised.
 
         **Raises** FlobcError when the process has ended.
         """
         try:
-            self._connection.send((what, arguments))
-            return self._connection.recv()
+            self._channel.send((work, arguments))
+            found: T | None = self._channel.receive(keeps=True)
+            return found
         except (EOFError, OSError) as error:
             code = self._process.wait()
             why = "is there too little memory?" if code < 0 else "what it said stands above."
@@ -76,7 +81,7 @@ class WorkerProcess:
 
     def hang_up(self) -> None:
         """Let the process end."""
-        self._connection.close()
+        self._channel.close()
 
     def wait(self) -> None:
         """Wait for its end, for a while; then end it."""
@@ -138,13 +143,15 @@ class TaskInProcesses:
         self, vectors: Sequence[Vector], shards: Sequence[Examples], settings: TrainSettings, seeds: Sequence[int]
     ) -> list[TrainResult]:
         """As the task's, in a worker process."""
-        found: list[TrainResult] = self._ask("train_many", vectors, shards, settings, seeds)
-        return found
+        return self._ask(train_many, vectors, shards, settings, seeds)
 
     def evaluate_many(self, vectors: Sequence[Vector], examples: Examples) -> list[Evaluation]:
         """As the task's, in a worker process."""
-        found: list[Evaluation] = self._ask("evaluate_many", np.stack(vectors) if vectors else [], examples)
-        return found
+        return self._ask(evaluate_many, vectors, examples)
+
+    def train_updates(self, form: UpdateForm, base: ModelView, trainings: Sequence[Training]) -> list[Trained]:
+        """As the function of this name, in a worker process."""
+        return self._ask(train_updates, form, base, trainings)
 
     def list_processes(self) -> list[int]:
         """Return the processes' ids."""
@@ -157,40 +164,40 @@ class TaskInProcesses:
         for worker in self._workers:
             worker.wait()
 
-    def _ask(self, what: str, vectors: Any, *arguments: Any) -> Any:
+    def _ask(self, work: Callable[..., T], *arguments: Any) -> T:
         worker = self._idle.get()
         try:
-            found = worker.ask(what, (vectors, *arguments))
+            found = worker.ask(work, arguments)
         finally:
             self._idle.put(worker)
         # What failed there is done again here, so that its error is the task's own.
-        return getattr(self._task, what)(list(vectors), *arguments) if found is None else found
+        return work(self._task, *arguments) if found is None else found
 
 
-def serve(connection: Connection, task: Any) -> None:
+def serve(channel: ArrayChannel, task: Task) -> None:
     """Answer one request after the other until the other side is gone."""
     while True:
         try:
-            what, arguments = connection.recv()
+            work, arguments = channel.receive(keeps=False)
         except EOFError:
             return
         try:
-            vectors, *others = arguments
-            found = getattr(task, what)(list(vectors), *others)
+            found = work(task, *arguments)
         except Exception:
             found = None
-        connection.send(found)
+        channel.send(found)
 
 
 def main() -> None:
-    """Be a worker process; the arguments are a file descriptor, a task's name and a device."""
-    descriptor, spec, device = sys.argv[1:]
+    """Be a worker process; the arguments are three file descriptors, a task's name and a device."""
+    *descriptors, spec, device = sys.argv[1:]
+    connection, own, other = map(int, descriptors)
     keep_freed_memory()
     set_device(device)
     task = get_task(spec)
     limit_threads()
     try:
-        serve(Connection(int(descriptor)), task)
+        serve(ArrayChannel(Connection(connection), own, other), task)
     except OSError:  # the parent is gone
         os._exit(1)
 

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flobc.errors import NotHeld, PayloadFault, UsageError
 from flobc.learning.attacks import Attack, KnowingAttack, Knowledge
@@ -22,13 +21,21 @@ from flobc.protocol.roles import trainer as rules
 from flobc.protocol.roles.duties import Publish, Train
 from flobc.protocol.sync.policies import is_base_allowed, is_k_allowed
 from flobc.runtime.durations import Durations
-from flobc.runtime.engine import LearningEngine, ModelView
+from flobc.runtime.engine import LearningEngine
 from flobc.runtime.follower import Follower
-from flobc.runtime.joint_training import Training, Trainings
+from flobc.runtime.joint_training import Finish, Trainings
+from flobc.runtime.local_updates import (
+    LocalUpdate,
+    ModelView,
+    Trained,
+    Training,
+    Vector,
+    finish_training,
+    make_garbage,
+    make_update,
+)
 from flobc.runtime.seeds import derive_seed
 from flobc.runtime.stages import mark
-
-Vector = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -45,8 +52,8 @@ class TrainerParts:
     scheduler: Scheduler
     durations: Durations
     publish: Callable[[Payload], None]
-    on_signed: Callable[[Payload, ModelView], None] = lambda _payload, _base: None
-    """Told of each payload, and of the model it starts from, on the worker that made it, before it is published."""
+    on_signed: Callable[[Payload, LocalUpdate], None] | None = None
+    """Told of each payload, and of what it was made of, on the worker that made it, before it is published."""
     starting: Callable[[Train], AbstractContextManager[None]] = lambda _: contextlib.nullcontext()
     """Told of each training; it is started inside."""
     attack: Attack | None = None
@@ -140,10 +147,19 @@ class TrainerNode:
         residual = self._residuals[0]
         state = self._state
         seed = derive_seed(parts.seed, "train", parts.index, duty.base_height, duty.k)
-        training = Training(duty.model, start, parts.shard, parts.settings, seed)
+        training = Training(
+            duty.model,
+            start,
+            parts.shard,
+            parts.settings,
+            seed,
+            encodes=parts.attack is None,
+            residual=residual,
+            ahead=parts.on_signed is not None,
+        )
 
-        def finish(view: ModelView, vector: Vector) -> LocalResult:
-            return self._encode(duty, state, residual, view, vector)
+        def finish(view: ModelView, trained: Trained) -> LocalResult:
+            return self._sign(duty, state, view, trained, residual)
 
         def done(result: LocalResult | None) -> None:
             self._on_trained(duty, result or _NOTHING)
@@ -158,30 +174,27 @@ class TrainerNode:
         with parts.starting(duty):
             parts.scheduler.submit("train", lambda: self._train(training, finish), duration_ms, done)
 
-    def _train(self, training: Training, finish: Callable[[ModelView, Vector], LocalResult]) -> LocalResult | None:
+    def _train(self, training: Training, finish: Finish[LocalResult]) -> LocalResult | None:
         engine = self._parts.engine
         try:
             view = engine.get_view(training.model)
         except NotHeld:  # the chain has gone on, and nobody trains from this model any more
             return None
         start = view.vector if training.start is None else training.start
-        return finish(view, engine.train(start, training.shard, training.settings, training.seed))
+        vector = engine.train(start, training.shard, training.settings, training.seed)
+        return finish(view, finish_training(engine.form, view, training, vector))
 
-    def _encode(
-        self, duty: Train, state: ChainState, residual: Vector | None, view: ModelView, vector: Vector
+    def _sign(
+        self, duty: Train, state: ChainState, view: ModelView, trained: Trained, residual: Vector | None
     ) -> LocalResult:
-        """Encode and sign; runs beside the loop, so it reads only what cannot change."""
+        """Make and sign the payload; runs beside the loop, so it reads only what cannot change."""
         parts = self._parts
-        base = view.vector
-        try:
-            if parts.attack is None:
-                encoded, root = parts.engine.encode(vector, base, residual)
-            else:
-                encoded, root = parts.engine.encode(self._poison(parts.attack, duty, vector - base), None, residual)
-        except PayloadFault:
-            if parts.attack is None:
-                return LocalResult(None, vector, residual)
-            encoded, root = parts.engine.encode_garbage()
+        made = trained.update
+        if parts.attack is not None:
+            made = self._attack(parts.attack, duty, view, trained.vector, residual)
+        if made is None:
+            return LocalResult(None, trained.vector, residual)
+        encoded = made.encoded
         header = UpdateHeader(
             chain=state.chain,
             trainer=parts.identity.public_key,
@@ -190,14 +203,25 @@ class TrainerNode:
             num_examples=len(parts.shard),
             codec=state.params.codec,
             norm=encoded.norm,
-            payload_root=root,
+            payload_root=made.root,
             num_chunks=len(encoded.chunks),
             size_bytes=sum(map(len, encoded.chunks)),
         )
         payload = Payload(sign(header, parts.identity), encoded.chunks, encoded.digests)
         mark("signed", duty.base_height + 1)
-        parts.on_signed(payload, view)
-        return LocalResult(payload, vector, encoded.residual)
+        if parts.on_signed is not None:
+            parts.on_signed(payload, made)
+        return LocalResult(payload, trained.vector, encoded.residual)
+
+    def _attack(
+        self, attack: Attack, duty: Train, view: ModelView, vector: Vector, residual: Vector | None
+    ) -> LocalUpdate:
+        form = self._parts.engine.form
+        delta = self._poison(attack, duty, vector - view.vector)
+        try:
+            return make_update(form, view, delta, None, residual, ahead=self._parts.on_signed is not None)
+        except PayloadFault:
+            return make_garbage(form)
 
     def _poison(self, attack: Attack, duty: Train, delta: Vector) -> Vector:
         parts = self._parts

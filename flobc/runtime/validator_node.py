@@ -105,7 +105,8 @@ class ValidatorNode:
         if any(self._perform(duty) for duty in rules.get_first_duties(role, state)):
             return True
         self._score(rules.find_scoring_duties(role, state))
-        return any(self._perform(duty) for duty in rules.get_last_duties(role, state))
+        may_vote = not self._waits_with_votes(len(role.unlogged))
+        return any(self._perform(duty) for duty in rules.get_last_duties(role, state, votes=may_vote))
 
     def _perform(self, duty: Duty) -> bool:
         scorer, durations = self._parts.scorer, self._parts.durations
@@ -211,7 +212,9 @@ class ValidatorNode:
 
     def _publish(self, message: Record) -> bool:
         follower = self._parts.follower
-        if follower.is_waiting(message) or (isinstance(message, VoteBatch) and self._waits_for_scores(message)):
+        if follower.is_waiting(type(message)):
+            return False
+        if isinstance(message, VoteBatch) and self._waits_with_votes(len(message.votes)):
             return False
         if isinstance(message, VoteBatch):
             mark("voted", self._state.core.height + 1)
@@ -228,10 +231,10 @@ class ValidatorNode:
             message = sign(message, self._parts.identity)
         return follower.publish(encode_record(message))
 
-    def _waits_for_scores(self, batch: VoteBatch) -> bool:
-        """One signature for many votes: wait while own scoring is under way and the batch is not full (ROUND-5)."""
-        full = len(batch.votes) >= self._state.params.max_votes_per_batch
-        return not full and self._running["score"] > 0
+    def _waits_with_votes(self, votes: int) -> bool:
+        """One batch at a time; while own scoring is under way and ``votes`` do not fill one, it waits (ROUND-5)."""
+        is_full = votes >= self._state.params.max_votes_per_batch
+        return self._parts.follower.is_waiting(VoteBatch) or (not is_full and self._running["score"] > 0)
 
     def _seal(self, seal: Seal) -> Seal:
         if self._role.seal is not None and self._role.seal.height == seal.height:

@@ -14,8 +14,9 @@ from flobc.ports.scheduler import Scheduler
 from flobc.protocol.consensus.state import ChainState
 from flobc.protocol.messages import Record, UpdateHeader
 from flobc.protocol.roles.duties import Train
-from flobc.runtime.engine import LearningEngine, ModelView, Vector
-from flobc.runtime.joint_training import R, Training
+from flobc.runtime.engine import LearningEngine
+from flobc.runtime.joint_training import Finish, R
+from flobc.runtime.local_updates import LocalUpdate, Training
 from flobc.runtime.seeds import derive_seed
 from flobc.runtime.trainer_node import TrainerNode, TrainerParts
 from flobc.simulation.clocks import NodeClock
@@ -32,9 +33,9 @@ class HeadFollower:
         self.state = state
         self._on_publish = on_publish
 
-    def is_waiting(self, message: Record) -> bool:
+    def is_waiting(self, kind: type[Record]) -> bool:
         """Return False: a trainer writes nothing to the log."""
-        del message
+        del kind
         return False
 
     def publish(self, record: bytes) -> bool:
@@ -49,7 +50,7 @@ class Ways:
 
     publish: Callable[[int, Payload], None]
     ask_to_join: Callable[[int, bytes], None]
-    on_signed: Callable[[Payload, ModelView], None]
+    on_signed: Callable[[Payload, LocalUpdate], None]
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,7 @@ class _PooledTrainings:
     living: Callable[[], _Living]
     after: Callable[[], None]
 
-    def add(
-        self, training: Training, finish: Callable[[ModelView, Vector], R], done: Callable[[R | None], None]
-    ) -> None:
+    def add(self, training: Training, finish: Finish[R], done: Callable[[R | None], None]) -> None:
         living = self.living()
         living.trainings += 1
 

@@ -7,15 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from flobc.learning.task import TrainSettings
 from flobc.ports.scheduler import Scheduler
-from flobc.runtime.engine import LearningEngine, ModelView
-from flobc.runtime.joint_training import Training, train_jointly
+from flobc.runtime.engine import LearningEngine
+from flobc.runtime.joint_training import Finish, train_jointly
+from flobc.runtime.local_updates import Training
 
-Vector = NDArray[np.float32]
 R = TypeVar("R")
 
 MAX_BLOCK_FLOATS = 1 << 25
@@ -29,7 +26,7 @@ MAX_PASS = 256
 class _Waiting:
     training: Training
     due_ms: int
-    finish: Callable[[ModelView, Vector], Any]
+    finish: Finish[Any]
     done: Callable[[Any], None]
     is_wanted: Callable[[], bool]
 
@@ -63,7 +60,7 @@ class TrainingPool:
         self,
         training: Training,
         duration_ms: int,
-        finish: Callable[[ModelView, Vector], R],
+        finish: Finish[R],
         done: Callable[[R | None], None],
         is_wanted: Callable[[], bool],
     ) -> None:

@@ -22,9 +22,10 @@ from flobc.ports.payloads import Payload
 from flobc.protocol.consensus.state import ChainState, build_initial_state
 from flobc.protocol.messages import UpdateHeader, compute_update_id
 from flobc.protocol.sync.policies import is_base_allowed
-from flobc.runtime.engine import LearningEngine, ModelView
+from flobc.runtime.engine import LearningEngine
 from flobc.runtime.ledger_node import LedgerNode
 from flobc.runtime.live_follower import Appender
+from flobc.runtime.local_updates import LocalUpdate
 from flobc.runtime.memory import sparing_collector
 from flobc.runtime.scorer import Scorer
 from flobc.simulation.accomplices import Surroundings, choose_accomplices
@@ -280,9 +281,9 @@ class SimulatedWorld:
 
         self.clock.call_later(at_ms - now_ms, relay)
 
-    def _prepare(self, payload: Payload, base: ModelView) -> None:
+    def _prepare(self, payload: Payload, made: LocalUpdate) -> None:
         """Decode on the trainer's worker, while the payload is in its cache, what all receivers will decode."""
-        self._engine.prepare(payload, base)
+        self._engine.remember_own(compute_update_id(payload.header), made)
 
     def _on_append(self, offset: int, record: bytes) -> None:
         now_ms = self.clock.now_ms

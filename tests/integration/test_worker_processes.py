@@ -76,8 +76,8 @@ def test_a_world_is_the_same_with_and_without_processes(monkeypatch: pytest.Monk
     alone = simulate(read_world("world", WORLD), workers=1)
     monkeypatch.setattr(simulation, "LEAST_FOR_PROCESSES", 1)
     used: list[int] = []
-    original = TaskInProcesses.train_many
-    monkeypatch.setattr(TaskInProcesses, "train_many", lambda self, *rest: used.append(1) or original(self, *rest))
+    original = TaskInProcesses.train_updates
+    monkeypatch.setattr(TaskInProcesses, "train_updates", lambda self, *rest: used.append(1) or original(self, *rest))
     together = simulate(read_world("world", WORLD), workers=2)
     assert used
     assert together.results.head == alone.results.head

@@ -59,6 +59,16 @@ def test_receivers_decode_what_the_sender_says(codec, delta, chunk_size):
         assert decode_chunk(chunk, start, count, GRID, codec).tolist() == decoded[start : start + count].tolist()
 
 
+@pytest.mark.parametrize("codec", CODEC_NAMES)
+@given(delta=deltas, chunk_size=st.integers(1, 800), carries=st.booleans())
+def test_a_sender_knows_what_receivers_decode(codec, delta, chunk_size, carries):
+    """AGG-10: so it need not decode what it has encoded itself."""
+    residual = np.full(GRID.size, 2.0**-20, np.float32) if carries else None
+    encoded = encode(delta, codec, chunk_size, residual=residual, keep_update=True)
+    assert encoded.update.tolist() == receive(encoded, codec, chunk_size).tolist()
+    assert encode(delta, codec, chunk_size, residual=residual).chunks == encoded.chunks
+
+
 @given(delta=deltas)
 def test_float32_loses_nothing_of_the_grid(delta):
     """AGG-3, AGG-11."""

@@ -202,7 +202,7 @@ class ValidatorService:
 
         One that the chain would refuse is not brought there: anybody could fill the log with such.
         """
-        if self._follower.is_waiting(join):
+        if self._follower.is_waiting(Join):
             return
         record = encode_record(join)
         try:

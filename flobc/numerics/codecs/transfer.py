@@ -27,6 +27,8 @@ class EncodedUpdate:
     """float32[D]: what the codec lost, to be added to the next update; None without feedback."""
     digests: tuple[bytes, ...] = ()
     """``digest(chunk)`` of each chunk; empty where no ``digest`` was given."""
+    update: Int32s | None = None
+    """int32[D]: the update as every receiver decodes it, where it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,17 @@ class _Encoding:
     codec: Codec
     residual: Float32s | None
     digest: Callable[[bytes], bytes] | None
+    update: Int32s | None
 
     def encode(self, start: int, stop: int) -> tuple[list[bytes], list[bytes], int]:
         """The chunks of the coordinates ``[start, stop)``, their digests, and the sum of squares of what decodes."""
         part = Difference(self.vector, self.base, 0, self.chunk_size).cut(start, stop)
+        decoded = None if self.update is None else self.update[start:stop]
         if self.residual is None:
-            chunks, squares = self.codec.encode_chunks(part, self.grid, None)
+            chunks, squares = self.codec.encode_chunks(part, self.grid, decoded)
         else:
             wanted = part.subtract() + self.residual[start:stop]
-            decoded = np.empty(stop - start, np.int32)
+            decoded = np.empty(stop - start, np.int32) if decoded is None else decoded
             chunks, squares = self.codec.encode_chunks(replace(part, vector=wanted, base=None), self.grid, decoded)
             for piece in self.grid.pieces(start, stop):
                 run = slice(piece.start - start, piece.stop - start)
@@ -74,11 +78,13 @@ def encode_update(
     base: Float32s | None = None,
     residual: Float32s | None = None,
     digest: Callable[[bytes], bytes] | None = None,
+    keep_update: bool = False,
 ) -> EncodedUpdate:
     """Encode ``vector`` (float32[D]) less ``base`` plus the ``residual`` of the update before.
 
     Chunks are encoded, and hashed by ``digest``, several at a time. A codec with error feedback
-    keeps a residual from its first update on; for the others it is kept if one is passed in.
+    keeps a residual from its first update on; for the others it is kept if one is passed in. With
+    ``keep_update`` the result holds what receivers will decode.
 
     Raises:
         PayloadFault: ``non_finite`` or ``out_of_range``: receivers would refuse this update.
@@ -92,13 +98,15 @@ def encode_update(
         carried = checked(residual, np.float32, grid.size, "residual").copy()
     elif codec.error_feedback:
         carried = np.zeros(grid.size, np.float32)
-    encoding = _Encoding(vector, base, chunk_size, grid, codec, carried, digest)
+    update = np.empty(grid.size, np.int32) if keep_update else None
+    encoding = _Encoding(vector, base, chunk_size, grid, codec, carried, digest, update)
     results = for_each_range(grid.size, encoding.encode, unit=chunk_size)
     return EncodedUpdate(
         chunks=tuple(data for chunks, _, _ in results for data in chunks),
         digests=tuple(value for _, digests, _ in results for value in digests),
         norm=math.isqrt(sum(squares for _, _, squares in results)),
         residual=carried,
+        update=update,
     )
 
 

@@ -98,15 +98,16 @@ def _supersede(decisions: list[Decision]) -> list[Decision]:
     ]
 
 
-def _decide_updates(state: ChainState) -> list[tuple[Decision, PendingUpdate]]:
-    """Judge every decided update in log order, weights not yet set (ROUND-9..ROUND-11)."""
+def _decide_updates(state: ChainState) -> tuple[list[tuple[Decision, PendingUpdate]], tuple[CountedVotes, ...]]:
+    """Judge every decided update in log order, weights not yet set (ROUND-9..ROUND-11); give their votes with them."""
     core = state.core
     decided = sorted(
         ((update, item) for update, item in core.pending.items() if is_decided(state, item)),
         key=lambda pair: (pair[1].position, pair[1].place),
     )
+    votes = tuple(_count_votes(item) for _, item in decided)
     decisions = []
-    for update, item in decided:
+    for (update, item), counted in zip(decided, votes, strict=True):
         header = item.header
         reason, fault, score = _judge(state, item)
         staleness = core.height - header.base_height
@@ -122,12 +123,12 @@ def _decide_updates(state: ChainState) -> list[tuple[Decision, PendingUpdate]]:
                 staleness=staleness,
                 discount=compute_discount(state.params.sync, staleness),
                 weight=0,
-                votes=compute_digest(_count_votes(item)),
+                votes=compute_digest(counted),
             )
         )
     roots = {update: item.header.payload_root for update, item in decided}
     marked = _supersede(_mark_copies(core, decisions, roots))
-    return list(zip(marked, (item for _, item in decided), strict=True))
+    return list(zip(marked, (item for _, item in decided), strict=True)), votes
 
 
 def _weigh(state: ChainState, judged: list[tuple[Decision, PendingUpdate]]) -> list[Decision]:
@@ -248,7 +249,7 @@ def _open_next_round(state: ChainState, core: CoreState, judged: list[tuple[Deci
 
 def _close(state: ChainState, closing: Closing) -> ChainState:
     core = state.core
-    judged = _decide_updates(state)
+    judged, votes = _decide_updates(state)
     decisions = tuple(_weigh(state, judged))
     pairs = list(zip(decisions, (item for _, item in judged), strict=True))
     credited = _credit_trust(state, list(decisions), core.height + 1)
@@ -276,7 +277,7 @@ def _close(state: ChainState, closing: Closing) -> ChainState:
     body = Body(
         decisions=decisions,
         headers=tuple(item.header for _, item in pairs),
-        votes=tuple(_count_votes(item) for _, item in pairs),
+        votes=votes,
         evidence=core.evidence,
     )
     return replace(state, core=next_core, closed=ClosedRound(template, body, {}, None, {}))

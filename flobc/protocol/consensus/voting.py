@@ -77,11 +77,24 @@ def validate_admission(state: ChainState, header: UpdateHeader) -> bytes:
     return update
 
 
+def is_base_open(state: ChainState, trainer: bytes, base_height: int) -> bool:
+    """Return whether a trainer is admitted and may still start from a base (ROUND-1, ROUND-3)."""
+    core = state.core
+    entry = core.trainers.get(trainer)
+    return (
+        entry is not None
+        and is_base_allowed(state.params.sync, base_height, core.height)
+        and base_height > entry.last_used_base
+    )
+
+
 def validate_base(state: ChainState, header: UpdateHeader) -> None:
     """Check that an update's trainer is admitted and may still start from its base (ROUND-1, ROUND-3).
 
     **Raises** RemoteProtocolError with the rule that the header breaks.
     """
+    if is_base_open(state, header.trainer, header.base_height):
+        return
     core, sync = state.core, state.params.sync
     entry = core.trainers.get(header.trainer)
     if entry is None:
@@ -90,8 +103,7 @@ def validate_base(state: ChainState, header: UpdateHeader) -> None:
         raise RemoteProtocolError(
             "ROUND-3", f"a base within {sync.max_staleness} of {core.height}", str(header.base_height)
         )
-    if header.base_height <= entry.last_used_base:
-        raise RemoteProtocolError("ROUND-3", f"a base newer than {entry.last_used_base}", str(header.base_height))
+    raise RemoteProtocolError("ROUND-3", f"a base newer than {entry.last_used_base}", str(header.base_height))
 
 
 def _add_headers(state: ChainState, headers: tuple[UpdateHeader, ...]) -> ChainState:

@@ -14,7 +14,7 @@ from flobc.protocol.consensus.state import (
     ClosedRound,
     build_identity_key,
 )
-from flobc.protocol.consensus.voting import validate_base, validate_header_form
+from flobc.protocol.consensus.voting import is_base_open, validate_header_form
 from flobc.protocol.messages import (
     Evidence,
     Fault,
@@ -240,9 +240,9 @@ def find_scoring_duties(role: ValidatorRole, state: ChainState) -> Iterator[Scor
         yield from (duty for duty in turn if duty is not None)
 
 
-def get_last_duties(role: ValidatorRole, state: ChainState) -> list[Duty]:
-    """Return what comes after scoring: the votes that the log lacks, and the timer."""
-    batch = build_vote_batch(role, state)
+def get_last_duties(role: ValidatorRole, state: ChainState, *, votes: bool = True) -> list[Duty]:
+    """Return what comes after scoring: the ``votes`` that the log lacks, and the timer."""
+    batch = build_vote_batch(role, state) if votes else None
     duties: list[Duty] = [] if batch is None else [Publish(batch)]
     if state.closed is None:
         duties += _get_timer_duties(role, state)
@@ -283,11 +283,7 @@ def _is_open(state: ChainState, update: bytes, header: UpdateHeader) -> bool:
     if header.base_height > state.core.height:
         # The trainer has seen blocks that this node has not yet read.
         return header.base_height <= state.core.height + MAX_HEIGHTS_AHEAD
-    try:
-        validate_base(state, header)
-    except RemoteProtocolError:
-        return False
-    return True
+    return is_base_open(state, header.trainer, header.base_height)
 
 
 def _is_well_formed(state: ChainState, header: UpdateHeader) -> bool:

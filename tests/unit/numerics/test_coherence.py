@@ -134,7 +134,7 @@ def test_most_rounds_need_no_long_integers() -> None:
     assert sure == 20
 
 
-@pytest.mark.parametrize(("scale", "is_small"), [(1_000, True), (2**24, False)])
+@pytest.mark.parametrize(("scale", "is_small"), [(1_000, True), (1_500_000, True), (2**24, False)])
 def test_products_of_many_rows_are_exact_by_either_way(scale: int, *, is_small: bool) -> None:
     """AGG-23: a library's product where float64 holds every sum, the loop over integers else."""
     generator = np.random.default_rng(1)
@@ -146,3 +146,12 @@ def test_products_of_many_rows_are_exact_by_either_way(scale: int, *, is_small: 
     order = sorted(range(130), key=lambda row: discounts[row] != 65536)
     assert (products.get_exact() == wanted[np.ix_(order, order)]).all()
     assert (products.get_rounded()[1] == 0) is is_small
+
+
+def test_one_row_that_is_long_only_at_its_end_is_noticed() -> None:
+    """AGG-23: 3 * (2^26 + 1)^2 is no float64."""
+    updates = np.ones((130, 2_100), np.int32)
+    updates[7, -3:] = 2**26 + 1
+    products = inner_products(tabulate(updates, [8_000] * 130, [65536] * 130, 2_100), 2_100)
+    assert products.get_exact()[7, 7] == 2_097 + 3 * (2**26 + 1) ** 2
+    assert products.get_exact()[7, 8] == 2_097 + 3 * (2**26 + 1)

@@ -13,8 +13,9 @@ from flobc.composition.genesis import build_federation
 from flobc.composition.settings import RunSettings
 from flobc.learning.many import ManyTask
 from flobc.learning.task import DataSource, Evaluation, Examples, TrainResult, TrainSettings, Vector
-from flobc.runtime.engine import LearningEngine, ModelView
-from flobc.runtime.joint_training import JointTraining, Training
+from flobc.runtime.engine import LearningEngine
+from flobc.runtime.joint_training import JointTraining
+from flobc.runtime.local_updates import ModelView, Trained, Training
 from tests.support.hand_scheduler import HandScheduler
 
 TASK = "examples.numpy_task:task"
@@ -56,8 +57,8 @@ class World:
     def add(self, name: str, seed: int, start: Vector | None = None, how: TrainSettings = HOW) -> Training:
         training = Training(self.model, start, SHARD[seed * 40 : seed * 40 + 50], how, seed)
 
-        def finish(view: ModelView, vector: Vector) -> Vector:
-            return vector - view.vector
+        def finish(view: ModelView, trained: Trained) -> Vector:
+            return trained.vector - view.vector
 
         self.joint.add(training, finish, lambda result: self.results.update({name: result}))
         return training

@@ -289,7 +289,7 @@ def test_what_a_trainer_has_to_say_goes_another_way_than_the_log() -> None:
     said: list[bytes] = []
     follower.on_publish = said.append
     before = follower.state
-    assert not follower.is_waiting(seal)
+    assert not follower.is_waiting(type(seal))
     assert not follower.publish(encode_record(seal))
     assert said == [encode_record(seal)]
     assert follower.state is before

@@ -1,0 +1,153 @@
+"""From a model to an encoded update: all of a local training but its signature.
+
+Nothing here knows a key or a chain's state, so it can be done in another process (:mod:`flobc.runtime.processes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flobc.errors import PayloadFault
+from flobc.learning.layout import build_grid
+from flobc.learning.many import train_many
+from flobc.learning.task import Examples, Task, TrainSettings
+from flobc.numerics.codecs import EncodedUpdate, chunk_bounds, encode_update, get_codec
+from flobc.numerics.fixed_point import Grid
+from flobc.protocol.merkle import leaf_hash, root_of_hashes
+from flobc.protocol.params import Genesis
+
+Vector = NDArray[np.float32]
+Model = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class ModelView:
+    """A certified model: the integers that are the truth, and the float32 view to train and score with."""
+
+    model: Model
+    vector: Vector
+
+
+@dataclass(frozen=True)
+class UpdateForm:
+    """How updates of one chain are encoded, and how far a candidate follows one (ROUND-6)."""
+
+    grid: Grid
+    codec: str
+    chunk_size: int
+    probe_shift: int
+
+    @classmethod
+    def of(cls, genesis: Genesis) -> UpdateForm:
+        """Return what the genesis says."""
+        spec, params = genesis.model, genesis.params
+        return cls(build_grid(spec), params.codec, spec.chunk_size, params.scoring.probe_shift)
+
+
+@dataclass(frozen=True)
+class LocalUpdate:
+    """An encoded update and the Merkle root of its chunks; ``candidate`` is what receivers will score, if asked for."""
+
+    encoded: EncodedUpdate
+    root: bytes
+    candidate: Vector | None = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """What one local training is made of; it begins with ``start``, or else with the certified ``model`` itself.
+
+    Where it ``encodes``, the result becomes an update with ``residual``, and with its candidate where it is ``ahead``
+    of who receives it.
+    """
+
+    model: bytes
+    start: Vector | None
+    shard: Examples
+    settings: TrainSettings
+    seed: int
+    encodes: bool = False
+    residual: Vector | None = None
+    ahead: bool = False
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained vector and its update; None where none was asked for, or no codec can express it."""
+
+    vector: Vector
+    update: LocalUpdate | None
+
+
+@runtime_checkable
+class UpdateTask(Protocol):
+    """What a task may offer beside :class:`~flobc.learning.task.Task`: to train and encode elsewhere."""
+
+    def train_updates(self, form: UpdateForm, base: ModelView, trainings: Sequence[Training]) -> list[Trained]:
+        """As the function ``train_updates``."""
+
+
+def train_updates(task: Task, form: UpdateForm, base: ModelView, trainings: Sequence[Training]) -> list[Trained]:
+    """Return what becomes of trainings from one model with alike settings."""
+    if isinstance(task, UpdateTask):
+        return task.train_updates(form, base, trainings)
+    found = train_many(
+        task,
+        [base.vector if training.start is None else training.start for training in trainings],
+        [training.shard for training in trainings],
+        trainings[0].settings,
+        [training.seed for training in trainings],
+    )
+    return [
+        finish_training(form, base, training, result.vector) for training, result in zip(trainings, found, strict=True)
+    ]
+
+
+def finish_training(form: UpdateForm, base: ModelView, training: Training, vector: Vector) -> Trained:
+    """Return a trained vector with its update, if the training encodes and a codec can express it."""
+    if not training.encodes:
+        return Trained(vector, None)
+    try:
+        return Trained(vector, make_update(form, base, vector, base.vector, training.residual, ahead=training.ahead))
+    except PayloadFault:
+        return Trained(vector, None)
+
+
+def make_update(
+    form: UpdateForm, base: ModelView, vector: Vector, less: Vector | None, residual: Vector | None, *, ahead: bool
+) -> LocalUpdate:
+    """Return ``vector`` less ``less`` as an encoded update to ``base``, with its candidate where it is ``ahead``.
+
+    **Raises** PayloadFault: the codec cannot express it.
+    """
+    encoded = encode_update(
+        vector,
+        form.grid,
+        form.codec,
+        form.chunk_size,
+        base=less,
+        residual=residual,
+        digest=leaf_hash,
+        keep_update=ahead,
+    )
+    candidate = build_candidate(form, base, encoded.update) if ahead else None
+    return LocalUpdate(encoded, root_of_hashes(encoded.digests), candidate)
+
+
+def make_garbage(form: UpdateForm) -> LocalUpdate:
+    """Return what an attacker sends whose update no codec can express: chunks of ones, validly signed."""
+    codec = get_codec(form.codec)
+    bounds = chunk_bounds(form.grid.size, form.chunk_size)
+    chunks = tuple(b"\xff" * codec.max_chunk_bytes(stop - start) for start, stop in bounds)
+    digests = tuple(leaf_hash(chunk) for chunk in chunks)
+    return LocalUpdate(EncodedUpdate(chunks, 0, None, digests), root_of_hashes(digests))
+
+
+def build_candidate(form: UpdateForm, base: ModelView, update: Model | None) -> Vector:
+    """Return base + probed update, the model that is scored (ROUND-6). **Shapes**: (D,)."""
+    return form.grid.candidate(base.model, update, shift=form.probe_shift)
