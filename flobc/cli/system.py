@@ -18,6 +18,7 @@ from flobc.composition.local.system import (
 )
 from flobc.composition.presets import get_preset
 from flobc.composition.run_directory import is_run_directory, load_genesis, load_settings, validate_room
+from flobc.composition.wording import show_count
 from flobc.errors import UsageError
 
 
@@ -72,10 +73,10 @@ def require_same(root: Path, arguments: Namespace) -> None:
         return
     plan = load_plan(root)
     if arguments.ledgers not in ("1", str(len(plan.ledgers))):
-        raise UsageError(f"The system in {root} has {len(plan.ledgers)} ledgers; leave --ledgers out.")
+        raise UsageError(f"The system in {root} has {show_count(len(plan.ledgers), 'ledger')}; leave --ledgers out.")
     if arguments.trainers_per_process not in ("1", str(plan.trainers_per_process)):
         raise UsageError(
-            f"The system in {root} has {plan.trainers_per_process} trainers in a process; "
+            f"The system in {root} has {show_count(plan.trainers_per_process, 'trainer')} in a process; "
             "leave --trainers-per-process out."
         )
 

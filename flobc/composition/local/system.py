@@ -30,6 +30,7 @@ from flobc.composition.local.traces import get_traces_file
 from flobc.composition.run_directory import load_genesis, load_settings, save_beginning
 from flobc.composition.services.settings import KEY_INDEX
 from flobc.composition.settings import RunSettings, validate_settings
+from flobc.composition.wording import show_count
 from flobc.learning.tasks import get_task
 from flobc.protocol.identity import Identity
 
@@ -87,7 +88,10 @@ def start_system(
     if traces:
         plan = dataclasses.replace(plan, traces=True)
     save_plan(root, plan)
-    say(f"{len(plan.ledgers)} ledgers, {len(plan.validators)} validators, {plan.trainers} trainers ...")
+    say(
+        f"{show_count(len(plan.ledgers), 'ledger')}, {show_count(len(plan.validators), 'validator')}, "
+        f"{show_count(plan.trainers, 'trainer')} ..."
+    )
     for role, index in plan.list_nodes():
         if get_process(root, role, index).pid is None:
             start_node(root, settings, plan, role, index)
