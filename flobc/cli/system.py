@@ -84,11 +84,15 @@ def require_same(root: Path, arguments: Namespace) -> None:
 def execute_down(arguments: Namespace) -> int:
     """Stop a system; what it holds stays, and ``flobc up`` goes on with it."""
     root, talk = expand_path(arguments.dir), Talk(arguments.quiet)
-    killed = stop_system(root, talk.say)
+    is_running = any(number is not None for number in list_processes(root).values())
+    killed = stop_system(root, talk.say) if is_running else []
     if arguments.json:
         print_json({"directory": str(root), "killed": killed})
+    elif not is_running:
+        print(f"Nothing of the system in {root} runs, so nothing was stopped. Start it with: flobc up --dir {root}")
     elif killed:
-        print(f"Stopped; these took too long and were killed: {', '.join(killed)}.")
+        took_long = f"these took too long and were killed: {', '.join(killed)}"
+        print(f"Stopped; {took_long}. Go on with: flobc up --dir {root}")
     else:
         print(f"Stopped. Go on with: flobc up --dir {root}")
     return 0
