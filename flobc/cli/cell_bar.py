@@ -8,6 +8,7 @@ from rich.text import Text
 
 from flobc.cli.experiments import PlainWatcher, describe_cell
 from flobc.cli.output import Talk
+from flobc.composition.wording import show_count
 from flobc.simulation.experiments.workers import Finished
 
 
@@ -39,7 +40,7 @@ class CellBar(PlainWatcher):
 
     def on_start(self, cells: int, missing: int) -> None:
         """Show how much there is to do."""
-        self._bars.console.print(f"{cells} cells, {missing} of them to be computed", highlight=False)
+        self._bars.console.print(f"{show_count(cells, 'cell')}, {missing} of them to be computed", highlight=False)
         self._bars.update(self._bar, total=missing)
 
     def on_cell(self, finished: Finished) -> None:

@@ -14,6 +14,7 @@ from flobc.cli.output import Talk, print_fields, print_json, print_table
 from flobc.cli.places import expand_path, get_data_directory, get_data_home
 from flobc.cli.scaling import require_operator
 from flobc.cli.terminal import is_plain
+from flobc.composition.wording import show_count
 from flobc.errors import UsageError
 from flobc.simulation.experiments.cells import Extent, list_cells
 from flobc.simulation.experiments.loading import Loaded, list_experiments, load_experiment
@@ -125,7 +126,7 @@ class PlainWatcher:
     def on_start(self, cells: int, missing: int) -> None:
         """Say how much there is to do."""
         self._missing = missing
-        self._talk.say(f"{cells} cells, {missing} of them to be computed")
+        self._talk.say(f"{show_count(cells, 'cell')}, {missing} of them to be computed")
 
     def on_cell(self, finished: Finished) -> None:
         """Say that a cell ended."""

@@ -20,6 +20,7 @@ from flobc.composition.organisations.drafts import Draft, Role, add_member, buil
 from flobc.composition.presets import get_preset
 from flobc.composition.run_directory import is_run_directory, load_genesis, validate_room
 from flobc.composition.settings import RunSettings
+from flobc.composition.wording import show_count
 from flobc.errors import UsageError
 from flobc.protocol.identity import short_id
 from flobc.protocol.params import get_chain_id
@@ -115,7 +116,8 @@ def _print_draft(draft: Draft, path: Path, arguments: Namespace) -> None:
         counts = {"validators": len(draft.validators), "trainers": len(draft.trainers)}
         print_json({"draft": str(path), **counts, "operator": draft.operator.hex() if draft.operator else None})
     else:
-        print(f"{path}: {len(draft.validators)} validators, {len(draft.trainers)} trainers, not sealed")
+        members = f"{show_count(len(draft.validators), 'validator')}, {show_count(len(draft.trainers), 'trainer')}"
+        print(f"{path}: {members}, not sealed")
 
 
 def execute_seal(arguments: Namespace) -> int:

@@ -15,6 +15,7 @@ from flobc.composition.rebuild import PeerSource, Source, open_archive_source, o
 from flobc.composition.services.connections import find_kafka, find_redis, find_tls
 from flobc.composition.services.recording import build_stores, get_prefix
 from flobc.composition.services.settings import split_addresses
+from flobc.composition.wording import show_count
 from flobc.errors import UsageError
 from flobc.protocol.params import get_chain_id
 
@@ -29,13 +30,16 @@ def execute_rebuild(arguments: Namespace) -> int:
         client = connect(find_redis(arguments.redis, get_prefix(source.genesis)))
         check_server(client)
         if arguments.wipe:
-            talk.say(f"Forgot {client.forget_all()} keys of this chain in Redis at {client.address}.")
+            talk.say(f"Forgot {show_count(client.forget_all(), 'key')} of this chain in Redis at {client.address}.")
         stores = build_stores(client, source.genesis)
         with show_steps("rebuilding", talk) as progress:
             report = rebuild(source, stores, progress)
         beyond = stores.blocks.height - report.height
         if beyond > 0:
-            talk.warn(f"the store goes on for {beyond} blocks that the source did not have; they were left as they are")
+            talk.warn(
+                f"the store goes on for {show_count(beyond, 'block')} that the source did not have; "
+                "what is there was left as it is"
+            )
         client.close()
     finally:
         source.close()

@@ -8,7 +8,7 @@ code  meaning
 2     the request cannot be done: the sentence on stderr says why and what to do
 3     a chain does not hold, or not all that was to be checked could be
 4     the chain stopped, or a node broke a rule of the protocol
-130   interrupted (143 when asked to end by SIGTERM)
+130   interrupted (143 when asked to end by SIGTERM, 129 when the terminal closed)
 ====  ===========================================================================
 """
 

@@ -26,7 +26,9 @@ def get_data_directory() -> Path:
 
 
 def expand_path(given: str) -> Path:
-    """Return a path as an absolute one, ``~`` the person's home. **Raises** UsageError for ``~nobody``."""
+    """Return a path as an absolute one, ``~`` the person's home. **Raises** UsageError for ``~nobody`` and nothing."""
+    if not given:  # a variable of a script that is not set, and never the working directory
+        raise UsageError("A path must not be empty; write . for the directory you are in.")
     try:
         return Path(given).expanduser().absolute()
     except RuntimeError as error:

@@ -10,6 +10,7 @@ from flobc.cli.archives import choose_path
 from flobc.cli.output import Talk, print_fields, print_json
 from flobc.cli.places import expand_path
 from flobc.cli.scaling import require_operator
+from flobc.cli.status import show_value
 from flobc.cli.steps import show_steps
 from flobc.composition.archive import open_archive
 from flobc.errors import UsageError
@@ -35,7 +36,7 @@ def execute(arguments: Namespace) -> int:
     if arguments.json:
         print_json(data)
     else:
-        print_fields(data.items())
+        print_fields((name.replace("_", " "), show_value(value)) for name, value in data.items())
     return 0
 
 

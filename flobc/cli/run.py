@@ -31,6 +31,7 @@ from flobc.composition.run_directory import (
 )
 from flobc.composition.runner import RunResult, run
 from flobc.composition.settings import RunSettings, build_train_settings, validate_settings
+from flobc.composition.wording import show_count
 from flobc.errors import DataError, UsageError
 from flobc.learning.device import set_device
 from flobc.learning.tasks import get_task
@@ -114,8 +115,8 @@ def go_on(root: Path, given: Given, talk: Talk) -> RunSettings:
     settings, height = apply_options(stored, given), load_height(root)
     if height > settings.rounds:
         raise UsageError(
-            f"The run in {root} has {height} blocks already, more than --rounds {settings.rounds}; blocks are never "
-            "taken back, so leave --rounds out or ask for more."
+            f"The run in {root} has {show_count(height, 'block')} already, more than --rounds {settings.rounds}; "
+            "blocks are never taken back, so leave --rounds out or ask for more."
         )
     if height:
         check_chain(root, talk)  # nothing is built on what is damaged
@@ -188,8 +189,8 @@ def describe_opening(settings: RunSettings, root: Path, moved: Path | None) -> s
     """Return what is run and where it is kept."""
     aside = f" (the run that was there is now in {moved})" if moved else ""
     return (
-        f"{settings.task}: {settings.trainers} trainers, {settings.validators} validators, {settings.rounds} rounds, "
-        f"seed {settings.seed}, kept in {root}{aside}"
+        f"{settings.task}: {show_count(settings.trainers, 'trainer')}, {show_count(settings.validators, 'validator')}, "
+        f"{show_count(settings.rounds, 'round')}, seed {settings.seed}, kept in {root}{aside}"
     )
 
 

@@ -20,6 +20,7 @@ from flobc.composition.presets import get_preset
 from flobc.composition.scaling.local import LocalScaler
 from flobc.composition.scaling.waiting import scale, wait_until
 from flobc.composition.settings import RunSettings
+from flobc.composition.wording import show_count
 from flobc.errors import UsageError
 from flobc.learning.suggest import suggest
 from flobc.ports.scaler import SCALED_ROLES, ScaledRole, Scaler
@@ -62,8 +63,13 @@ def execute_scale(arguments: Namespace) -> int:
     if arguments.json:
         print_json({"before": before, "now": wanted})
     else:
-        print("; ".join(f"{replicas} {role}s run, {before[role]} before" for role, replicas in wanted.items()) + ".")
+        print("; ".join(f"{show_running(now, role)}, {before[role]} before" for role, now in wanted.items()) + ".")
     return 0
+
+
+def show_running(count: int, role: str) -> str:
+    """Return how many nodes of a role run, as a clause."""
+    return f"{show_count(count, role)} {'runs' if count == 1 else 'run'}"
 
 
 def succeed(arguments: Namespace, wanted: Mapping[ScaledRole, int], timeout_s: float, talk: Talk) -> int:
@@ -87,7 +93,7 @@ def succeed(arguments: Namespace, wanted: Mapping[ScaledRole, int], timeout_s: f
     if arguments.json:
         print_json({"now": wanted, **about})
     else:
-        print(f"{validators} validators run; the successor is {' in '.join(map(str, about.values()))}.")
+        print(f"{show_running(validators, 'validator')}; the successor is {' in '.join(map(str, about.values()))}.")
     return 0
 
 
@@ -98,13 +104,14 @@ def succeed_release(arguments: Namespace, validators: int, timeout_s: float, tal
 
     scaler = build_scaler(arguments, talk)
     reached = (arguments.kubeconfig, arguments.context)
-    talk.say(f"helm upgrade {arguments.release}: {scaler.get_replicas('validator')} validators approve, then ...")
+    approving = show_count(scaler.get_replicas("validator"), "validator")
+    talk.say(f"helm upgrade {arguments.release}, when the approvals of {approving} are there ...")
     release = HelmRelease(str(expand_path(arguments.chart)), arguments.release, arguments.namespace, *reached)
     release.upgrade({"validators.replicas": str(validators)}, timeout_s)
-    talk.say(f"The successor is there; {validators} validators start ...")
+    talk.say(f"The successor is there; starting {show_count(validators, 'validator')} ...")
     wait_until(
         lambda: scaler.get_replicas("validator") == validators and scaler.is_ready("validator"),
-        f"{validators} validators to come up",
+        f"{show_count(validators, 'validator')} to come up",
         timeout_s,
     )
 

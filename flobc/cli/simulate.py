@@ -12,6 +12,7 @@ from flobc.cli.live import build_progress
 from flobc.cli.output import Talk, print_fields, print_json, print_table, show_share
 from flobc.cli.places import check_folder, check_run_place, expand_path, get_data_directory, move_aside
 from flobc.composition.run_directory import is_run_directory, load_height, validate_room
+from flobc.composition.wording import show_count
 from flobc.errors import UsageError
 from flobc.simulation.loading import World, load_world
 from flobc.simulation.results import JSON_NAME, RoundRow
@@ -77,8 +78,9 @@ def describe_opening(world: World, root: Path | None, moved: Path | None) -> str
     kept = "in memory" if root is None else f"kept in {root}"
     aside = f" (the run that was there is now in {moved})" if moved else ""
     return (
-        f"{settings.task}: a world of {settings.trainers} trainers and {settings.validators} validators, "
-        f"{settings.rounds} rounds, seed {settings.seed}, {kept}{aside}"
+        f"{settings.task}: a world of {show_count(settings.trainers, 'trainer')} and "
+        f"{show_count(settings.validators, 'validator')}, {show_count(settings.rounds, 'round')}, "
+        f"seed {settings.seed}, {kept}{aside}"
     )
 
 

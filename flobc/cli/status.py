@@ -12,7 +12,7 @@ from flobc.cli.output import print_fields, print_json, print_table, show_share
 from flobc.composition.local.plan import is_system_directory, list_processes
 from flobc.composition.reports import describe_block
 from flobc.composition.run_directory import find_holder, is_run_directory, load_settings
-from flobc.errors import DataError
+from flobc.errors import DataError, UsageError
 from flobc.protocol.bounds import PPM
 from flobc.protocol.params import Genesis, get_chain_id, get_quorum
 
@@ -94,6 +94,10 @@ def execute_blocks(arguments: Namespace) -> int:
     """Print blocks: a table, or one JSON object a line."""
     first, last = (read_height(arguments, name) for name in ("from_height", "to_height"))
     only = read_height(arguments, "height")
+    if only is not None and (first, last) != (None, None):
+        raise UsageError("--height is one block, --from and --to are several; give one or the other.")
+    if first is not None and last is not None and first > last:
+        raise UsageError(f"--from {first} is above --to {last}, so no block is between them; swap the two.")
     archive = open_chain(arguments)
     for flag, value in (("--height", only), ("--from", first), ("--to", last)):
         if value is not None:

@@ -24,6 +24,7 @@ from flobc.composition.succession import (
     load_plan_file,
     save_message,
 )
+from flobc.composition.wording import show_count
 from flobc.errors import UsageError
 from flobc.protocol.encoding import compute_digest
 from flobc.protocol.params import Genesis, Plan, get_chain_id, get_quorum
@@ -94,7 +95,8 @@ def execute_assemble(arguments: Namespace) -> int:
         return 0
     Talk(arguments.quiet).say(
         f"Start the successor's services with FLOBC_GENESIS={out / 'genesis'} FLOBC_INITIAL_MODEL={out / 'initial'}; "
-        f"validators that stay keep their directories. For flobc up, {len(missing)} members' keys are not here."
+        f"validators that stay keep their directories. For flobc up, the keys of "
+        f"{show_count(len(missing), 'member')} are not here."
     )
     return 0
 

@@ -18,6 +18,7 @@ from flobc.composition.local.system import (
 )
 from flobc.composition.presets import get_preset
 from flobc.composition.run_directory import is_run_directory, load_genesis, load_settings, validate_room
+from flobc.composition.wording import show_count
 from flobc.errors import UsageError
 
 
@@ -72,10 +73,10 @@ def require_same(root: Path, arguments: Namespace) -> None:
         return
     plan = load_plan(root)
     if arguments.ledgers not in ("1", str(len(plan.ledgers))):
-        raise UsageError(f"The system in {root} has {len(plan.ledgers)} ledgers; leave --ledgers out.")
+        raise UsageError(f"The system in {root} has {show_count(len(plan.ledgers), 'ledger')}; leave --ledgers out.")
     if arguments.trainers_per_process not in ("1", str(plan.trainers_per_process)):
         raise UsageError(
-            f"The system in {root} has {plan.trainers_per_process} trainers in a process; "
+            f"The system in {root} has {show_count(plan.trainers_per_process, 'trainer')} in a process; "
             "leave --trainers-per-process out."
         )
 
@@ -83,11 +84,15 @@ def require_same(root: Path, arguments: Namespace) -> None:
 def execute_down(arguments: Namespace) -> int:
     """Stop a system; what it holds stays, and ``flobc up`` goes on with it."""
     root, talk = expand_path(arguments.dir), Talk(arguments.quiet)
-    killed = stop_system(root, talk.say)
+    is_running = any(number is not None for number in list_processes(root).values())
+    killed = stop_system(root, talk.say) if is_running else []
     if arguments.json:
         print_json({"directory": str(root), "killed": killed})
+    elif not is_running:
+        print(f"Nothing of the system in {root} runs, so nothing was stopped. Start it with: flobc up --dir {root}")
     elif killed:
-        print(f"Stopped; these took too long and were killed: {', '.join(killed)}.")
+        took_long = f"these took too long and were killed: {', '.join(killed)}"
+        print(f"Stopped; {took_long}. Go on with: flobc up --dir {root}")
     else:
         print(f"Stopped. Go on with: flobc up --dir {root}")
     return 0

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from flobc.composition.embedded import build_attacks
 from flobc.composition.settings import RunSettings
+from flobc.composition.wording import show_count
 from flobc.errors import UsageError
 from flobc.protocol.bounds import PPM
 from flobc.simulation.attacks import parse_validator_attack
@@ -62,7 +63,9 @@ def _check_run(scenario: Scenario, settings: RunSettings, source: Source) -> Non
         )
     members = settings.trainers - len(list_joining(scenario, settings))
     if admission != "allowlist" and settings.params.admission.max_trainers < members:
-        raise source.build_error("run.max_trainers", f"is less than the {members} trainers of the genesis; raise it.")
+        raise source.build_error(
+            "run.max_trainers", f"is less than the {show_count(members, 'trainer')} of the genesis; raise it."
+        )
 
 
 def _check_attacks(scenario: Scenario, settings: RunSettings, source: Source) -> None:

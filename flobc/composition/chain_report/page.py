@@ -178,7 +178,7 @@ def _build_rounds(story: ChainStory) -> list[str]:
     )
     lines += ["", "## Why updates were rejected", ""]
     if not refused:
-        return [*lines, "None was.", ""]
+        return [*lines, "No update was rejected.", ""]
     rows = [(_name(reason), str(count)) for reason, count in sorted(refused.items())]
     return [*lines, *build_table(("reason", "updates"), rows), ""]
 

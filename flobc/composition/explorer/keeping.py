@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
+import os
+import shutil
 import sqlite3
 import tempfile
+import time
 from pathlib import Path
 from typing import IO
 
@@ -14,6 +17,10 @@ from flobc import __version__
 from flobc.errors import UsageError
 
 NAME = "index.sqlite"
+LOCK = "lock"
+PREFIX = "flobc-explorer-"
+YOUNG_S = 60
+"""A temporary directory's lock may not be held yet for so long after it was made."""
 FORMAT = 1
 """Goes up with every change of the tables, or of what is entered into them."""
 _MARK = "CREATE TABLE mark (format INTEGER, release TEXT, chain BLOB)"
@@ -31,10 +38,10 @@ class IndexFile:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._lock: IO[str] | None = None
         if directory is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="flobc-explorer-")
+            remove_abandoned()
+            self._temporary = tempfile.TemporaryDirectory(prefix=PREFIX)
             directory = Path(self._temporary.name)
-        else:
-            self._lock = _lock(directory)
+        self._lock = _lock(directory)
         self.path = directory / NAME
         self.mark = (FORMAT, __version__, chain)
 
@@ -63,10 +70,29 @@ class IndexFile:
             self._lock.close()
 
 
+def remove_abandoned() -> None:
+    """Remove temporary directories whose explorer was killed: it could not, and nobody goes on with them."""
+    for directory in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # it is being removed, or not ours to look into
+            place, lock = directory.lstat(), directory / LOCK
+            if place.st_uid == os.getuid() and time.time() - lock.lstat().st_mtime > YOUNG_S and not _is_locked(lock):
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+def _is_locked(path: Path) -> bool:
+    """Return whether an explorer holds the lock. **Raises** OSError when it cannot be asked."""
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def _lock(directory: Path) -> IO[str]:
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        file = (directory / "lock").open("a")
+        file = (directory / LOCK).open("a")
     except OSError as error:
         raise UsageError(
             f"The explorer's index cannot be kept in {directory} ({error.strerror}); correct FLOBC_DATA."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import re
 import subprocess
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from types import MappingProxyType
 
 from flobc.composition.local.kafka_runner import Runner, find_runner
 from flobc.composition.local.ports import find_free_port
-from flobc.composition.local.process import DetachedProcess, is_port_open
+from flobc.composition.local.process import DetachedProcess, is_port_open, require_free_port
 from flobc.errors import FlobcError, UsageError
 
 NOTHING_MORE: Mapping[str, str] = MappingProxyType({})
@@ -90,7 +89,7 @@ def start_kafka(
         raise UsageError(f"Kafka runs already on {directory} (process {process.pid}); stop it first.")
     old_port, controller_port = _read_ports(properties)
     port = port or old_port or find_free_port(_HOST)
-    _require_free_port(port, _PORT_TIMEOUT_S if port == old_port else 0)
+    require_free_port("Kafka", _HOST, port, _PORT_TIMEOUT_S if port == old_port else 0)
     runner = find_runner(directory, port)
     properties.write_text(
         (_PROPERTIES + "".join(f"{name}={value}\n" for name, value in more.items())).format(
@@ -105,15 +104,6 @@ def start_kafka(
     process.start(runner.build_command("kafka.Kafka", str(properties)))
     process.wait_until(lambda: is_port_open(_HOST, port), _START_TIMEOUT_S)
     return LocalKafka(f"{_HOST}:{port}", process, runner)
-
-
-def _require_free_port(port: int, timeout_s: float) -> None:
-    """Check that nobody listens there. A broker that was killed holds its port for a moment longer."""
-    until_s = time.monotonic() + timeout_s
-    while is_port_open(_HOST, port):
-        if time.monotonic() > until_s:
-            raise UsageError(f"Kafka cannot listen at {_HOST}:{port}: somebody does already; choose another port.")
-        time.sleep(0.05)
 
 
 def _read_ports(properties: Path) -> tuple[int | None, int | None]:

@@ -121,6 +121,18 @@ def is_port_open(host: str, port: int) -> bool:
     return False
 
 
+def require_free_port(name: str, host: str, port: int, timeout_s: float) -> None:
+    """Check that nobody listens there. **Raises** UsageError. A killed server holds its port a moment longer."""
+    until_s = time.monotonic() + timeout_s
+    while is_port_open(host, port):
+        if time.monotonic() > until_s:
+            raise UsageError(
+                f"{name} cannot listen at {host}:{port}: another program does already; stop that one or choose "
+                "another port."
+            )
+        time.sleep(_POLL_S)
+
+
 def _read_start(pid: int) -> str:
     """When a process started, in the kernel's words; empty when there is none or it is only waited for."""
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flobc.adapters.redis import RedisClient, RedisSettings, connect
 from flobc.composition.local.ports import find_free_port
-from flobc.composition.local.process import DetachedProcess
+from flobc.composition.local.process import DetachedProcess, require_free_port
 from flobc.errors import FlobcError, TransientError, UsageError
 
 ADDRESS_VARIABLE = "FLOBC_TEST_REDIS"
@@ -21,6 +21,7 @@ _HOST = "127.0.0.1"
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 10.0
 _DOCKER_TIMEOUT_S = 10.0
+_PORT_TIMEOUT_S = 5.0
 _OPTIONS = ("--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--save", "")
 """The log alone is what survives (a snapshot beside it would only write everything twice)."""
 _MISSING = (
@@ -77,6 +78,8 @@ def start_redis(directory: Path, port: int | None = None) -> LocalRedis:
     container = f"flobc-redis-{port}" if program is None else None
     process = DetachedProcess("Redis", directory / "pid", directory / "redis.log")
     server = LocalRedis(f"{_HOST}:{port}", process, container)
+    if process.pid is None:
+        require_free_port("Redis", _HOST, port, _PORT_TIMEOUT_S)
     process.start(
         _build_docker_command(directory, port) if program is None else _build_command(program, directory, port)
     )

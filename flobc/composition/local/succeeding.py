@@ -23,6 +23,7 @@ from flobc.composition.local.succession import prepare_nodes
 from flobc.composition.local.system import STOP_S, start_system, stop_system
 from flobc.composition.run_directory import load_genesis
 from flobc.composition.succession import approve_plan, assemble_successor, load_plan_file, save_message
+from flobc.composition.wording import show_count
 from flobc.errors import UsageError
 from flobc.protocol.messages import Approve
 from flobc.protocol.params import Genesis, Plan, get_chain_id, get_quorum
@@ -46,7 +47,7 @@ def succeed_system(root: Path, out: Path, validators: int, say: Say) -> Genesis:
     _require_seals(root, parent)
     plan, keys = _take_plan(root, parent, validators, say)
     processes = [get_process(root, "validator", index) for index in range(len(places.validators))]
-    say(f"{len(processes)} validators stop ...")
+    say(f"Stopping {show_count(len(processes), 'validator')} ...")
     for process in processes:
         process.ask_to_end()
     for process in processes:
@@ -59,9 +60,11 @@ def succeed_system(root: Path, out: Path, validators: int, say: Say) -> Genesis:
         archive.close()
     missing = prepare_nodes(root, out, genesis, keys)
     if missing:
-        raise UsageError(f"The keys of {len(missing)} members are not in {root}, so they cannot be started in {out}.")
+        raise UsageError(
+            f"The keys of {show_count(len(missing), 'member')} are not in {root}, so they cannot be started in {out}."
+        )
     start = 0 if genesis.parent is None else genesis.parent.header.height
-    say(f"The successor goes on from block {start} with {len(genesis.validators)} validators.")
+    say(f"The successor goes on from block {start} with {show_count(len(genesis.validators), 'validator')}.")
     stop_system(root, say)
     start_system(out, len(places.ledgers), say, places.trainers_per_process, explorer=bool(places.explorer))
     return genesis
@@ -91,8 +94,8 @@ def _take_plan(root: Path, parent: Genesis, validators: int, say: Say) -> tuple[
         plan = load_plan_file(path)
         if len(plan.validators) != validators:
             raise UsageError(
-                f"A succession to {len(plan.validators)} validators was begun in {root} and cannot be taken back; give "
-                f"that number, and then {validators} for the successor."
+                f"A succession to {show_count(len(plan.validators), 'validator')} was begun in {root} and cannot "
+                f"be taken back; give that number, and then {validators} for the successor."
             )
         return plan, newcomers
     folder.mkdir(exist_ok=True, mode=0o700)
@@ -101,7 +104,9 @@ def _take_plan(root: Path, parent: Genesis, validators: int, say: Say) -> tuple[
             create_key_file(key)
     plan = build_automatic_plan(parent, (load_key_file(key).public_key for key in (*nodes, *newcomers)[:validators]))
     save_message(path, plan)
-    say(f"{len(plan.validators)} validators in the place of {len(parent.validators)}: the plan is {path}.")
+    say(
+        f"{show_count(len(plan.validators), 'validator')} in the place of {len(parent.validators)}: the plan is {path}."
+    )
     return plan, newcomers
 
 

@@ -24,12 +24,13 @@ from flobc.composition.genesis import build_federation
 from flobc.composition.local.kafka import start_kafka
 from flobc.composition.local.plan import Plan, get_process, get_server, is_system_directory, load_plan, save_plan
 from flobc.composition.local.ports import find_free_port
-from flobc.composition.local.process import is_port_open
+from flobc.composition.local.process import DetachedProcess, is_port_open
 from flobc.composition.local.redis import start_redis
 from flobc.composition.local.traces import get_traces_file
 from flobc.composition.run_directory import load_genesis, load_settings, save_beginning
 from flobc.composition.services.settings import KEY_INDEX
 from flobc.composition.settings import RunSettings, validate_settings
+from flobc.composition.wording import show_count
 from flobc.learning.tasks import get_task
 from flobc.protocol.identity import Identity
 
@@ -78,16 +79,19 @@ def start_system(
         save_plan(root, _draw_plan(ledgers, settings, trainers_per_process))
     plan = load_plan(root)
     say("Kafka ...")
-    kafka = _ensure_server(lambda port: start_kafka(root / "kafka", port).address, plan.kafka)
+    kafka = ensure_server(get_server(root, "kafka"), lambda port: start_kafka(root / "kafka", port).address, plan.kafka)
     say("Redis ...")
-    redis = _ensure_server(lambda port: start_redis(root / "redis", port).address, plan.redis)
+    redis = ensure_server(get_server(root, "redis"), lambda port: start_redis(root / "redis", port).address, plan.redis)
     plan = dataclasses.replace(plan, kafka=kafka, redis=redis)
     if explorer and not plan.explorer:
         plan = dataclasses.replace(plan, explorer=f"{HOST}:{find_free_port(HOST)}")
     if traces:
         plan = dataclasses.replace(plan, traces=True)
     save_plan(root, plan)
-    say(f"{len(plan.ledgers)} ledgers, {len(plan.validators)} validators, {plan.trainers} trainers ...")
+    say(
+        f"{show_count(len(plan.ledgers), 'ledger')}, {show_count(len(plan.validators), 'validator')}, "
+        f"{show_count(plan.trainers, 'trainer')} ..."
+    )
     for role, index in plan.list_nodes():
         if get_process(root, role, index).pid is None:
             start_node(root, settings, plan, role, index)
@@ -124,10 +128,17 @@ def _draw_plan(ledgers: int, settings: RunSettings, together: int) -> Plan:
     return Plan(kafka, redis, tuple(services[:ledgers]), tuple(services[ledgers:]), settings.trainers, together)
 
 
-def _ensure_server(start: Callable[[int], str], address: str) -> str:
-    """Return the address of a server that runs, started now where it does not."""
+def ensure_server(process: DetachedProcess, start: Callable[[int], str], address: str) -> str:
+    """Return the address of a system's own server, started now unless it runs; whoever else listens there is not it.
+
+    **Raises** what ``start`` does; FlobcError when the server runs and does not listen in time.
+    """
     host, _, port = address.rpartition(":")
-    return address if is_port_open(host, int(port)) else start(int(port))
+    if process.pid is None:
+        return start(int(port))
+    # a command that was interrupted may have started it a moment ago
+    process.wait_until(lambda: is_port_open(host, int(port)), START_S)
+    return address
 
 
 def _build_environment(root: Path, settings: RunSettings, plan: Plan, role: str, index: int) -> dict[str, str]:

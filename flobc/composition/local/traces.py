@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from flobc.errors import DataError, UsageError
 
 SUFFIXES = (".jsonl.old", ".jsonl")
+_DIGITS = re.compile("[0-9a-fA-F]+")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ def read_spans(root: Path) -> list[WrittenSpan]:
 
 def find_update(spans: Iterable[WrittenSpan], digits: str) -> str:
     """Return the id of the one update that begins with ``digits``. **Raises** UsageError."""
+    if not _DIGITS.fullmatch(digits):
+        raise UsageError(f"An update's id is hex digits, not {digits!r}; give one as flobc blocks --json shows them.")
     known = {str(span.attributes["update"]) for span in spans if "update" in span.attributes}
     found = sorted(update for update in known if update.startswith(digits.lower()))
     if len(found) == 1:

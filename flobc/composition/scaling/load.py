@@ -11,6 +11,7 @@ from flobc.composition.scaling.measuring import open_bench
 from flobc.composition.scaling.plan import LoadPlan, Step
 from flobc.composition.scaling.report import write_report
 from flobc.composition.scaling.targets import Say, Target
+from flobc.composition.wording import show_count
 
 
 def run_load(plan: LoadPlan, target: Target, output: Path, say: Say) -> Figures:
@@ -46,7 +47,8 @@ def run_load(plan: LoadPlan, target: Target, output: Path, say: Say) -> Figures:
 def describe_measurement(found: Measurement) -> str:
     """Return what was measured as a line of talk."""
     machine = "" if found.machine_share is None else f", machine {found.machine_share:.0%} busy"
-    return f"{found.step.name}: {found.updates_per_s:.2f} updates/s over {len(found.round_s)} rounds{machine}"
+    rounds = show_count(len(found.round_s), "round")
+    return f"{found.step.name}: {found.updates_per_s:.2f} updates/s over {rounds}{machine}"
 
 
 def _group(missing: Sequence[tuple[int, Step]], target: Target) -> list[tuple[int, list[Step]]]:

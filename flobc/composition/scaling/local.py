@@ -11,6 +11,7 @@ from flobc.adapters.grpc import is_serving
 from flobc.composition.local.plan import Plan, get_process, load_plan, save_plan
 from flobc.composition.local.system import INVITATION, STOP_S, start_node
 from flobc.composition.run_directory import load_genesis, load_settings
+from flobc.composition.wording import show_count
 from flobc.errors import FlobcError, UsageError
 from flobc.ports.scaler import ScaledRole
 from flobc.protocol.params import get_quorum
@@ -84,21 +85,21 @@ class LocalScaler:
             return
         if admission.mode == "allowlist":
             raise UsageError(
-                f"The chain in {self._root} admits the {members} trainers of its genesis alone, so there cannot be "
-                f"{replicas}; begin one with more (flobc up --dir DIR --trainers {replicas}) and scale it down, or one "
-                "that others may join (flobc genesis new --dir DIR --admission open)."
+                f"The chain in {self._root} admits the {show_count(members, 'trainer')} of its genesis alone, so there "
+                f"cannot be {replicas}; begin one with more (flobc up --dir DIR --trainers {replicas}) and scale it "
+                "down, or one that others may join (flobc genesis new --dir DIR --admission open)."
             )
         if admission.max_trainers < replicas:
             raise UsageError(
-                f"The chain in {self._root} takes {admission.max_trainers} trainers at most, not {replicas}; that is "
-                "fixed for its life."
+                f"The chain in {self._root} takes {show_count(admission.max_trainers, 'trainer')} at most, not "
+                f"{replicas}; that is fixed for its life."
             )
         invitation = self._root / INVITATION
         if admission.mode == "invite" and not invitation.is_file():
             raise UsageError(
-                f"The chain in {self._root} admits by invitation beyond the {members} trainers of its genesis, and "
-                f"there is none for new ones; sign it with: flobc invite --genesis {self._root} --key OPERATOR "
-                f"--max-joins {replicas - members} --until-height H --out {invitation}"
+                f"The chain in {self._root} admits by invitation beyond the {show_count(members, 'trainer')} of its "
+                f"genesis, and there is none for new ones; sign it with: flobc invite --genesis {self._root} --key "
+                f"OPERATOR --max-joins {replicas - members} --until-height H --out {invitation}"
             )
 
     def _validate_validators(self, replicas: int) -> None:
@@ -106,9 +107,9 @@ class LocalScaler:
         quorum = get_quorum(members)
         if replicas > members:
             raise UsageError(
-                f"The chain in {self._root} has {members} validators for its life, so there cannot be {replicas}; a "
-                f"successor may have more: flobc scale --validators {replicas} --dir {self._root} --successor NEW "
-                "(docs/succession.md)."
+                f"The chain in {self._root} has {show_count(members, 'validator')} for its life, so there cannot be "
+                f"{replicas}; a successor may have more: flobc scale --validators {replicas} --dir {self._root} "
+                "--successor NEW (docs/succession.md)."
             )
         if replicas < quorum:
             raise UsageError(

@@ -19,6 +19,7 @@ from flobc.composition.scaling.watching import BlockWatch, SeenBlock
 from flobc.composition.services.connections import find_kafka, find_tls
 from flobc.composition.services.parts import get_topic_names
 from flobc.composition.verification import verify_chain
+from flobc.composition.wording import show_count
 from flobc.errors import DataError, TransientError, VerificationError
 from flobc.ports.scaler import Usage
 from flobc.protocol.chain.block import compute_header_digest
@@ -97,7 +98,7 @@ class Bench:
                 step.trainers
             )
 
-        what = f"updates of {step.trainers} trainers and nobody else"
+        what = f"updates of {show_count(step.trainers, 'trainer')} and nobody else"
         self._watch.wait(is_so, what, self._silence_s, self._plan.ready_timeout_s)
 
     def _pass(self, window: Window) -> tuple[SeenBlock, ...]:
@@ -129,7 +130,7 @@ class Bench:
         finally:
             archive.close()
         return {
-            "chain": f"{report.blocks_checked} blocks verified by certificates and bodies",
+            "chain": f"{show_count(report.blocks_checked, 'block')} verified by certificates and bodies",
             "heights": self._check_heads(height),
             "updates": self._check_updates(),
         }

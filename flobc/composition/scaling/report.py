@@ -17,6 +17,7 @@ from flobc.composition.scaling.measurement import SOURCE, Measurement
 from flobc.composition.scaling.plan import LoadPlan, Window
 from flobc.composition.scaling.plots import draw
 from flobc.composition.sheets import build_table
+from flobc.composition.wording import show_count
 
 PICTURE = "report.png"
 _TITLES = (
@@ -198,4 +199,4 @@ def describe_checks(found: Measurement) -> str:
 
 def describe_window(window: Window) -> str:
     """Return how long something goes on."""
-    return f"{window.rounds} rounds" if window.rounds is not None else f"{window.seconds:g} s"
+    return show_count(window.rounds, "round") if window.rounds is not None else f"{window.seconds:g} s"

@@ -18,6 +18,7 @@ from flobc.composition.scaling.plan import LoadPlan, Step
 from flobc.composition.scaling.processes import ProcessMeter
 from flobc.composition.scaling.waiting import wait_until
 from flobc.composition.settings import RunSettings
+from flobc.composition.wording import show_count
 from flobc.errors import FlobcError, UsageError
 from flobc.ports.scaler import SCALED_ROLES, ScaledRole, Scaler, UsageMeter
 
@@ -71,7 +72,7 @@ def restoring(scaler: Scaler, say: Say, timeout_s: float) -> Iterator[None]:
         def set_back() -> bool:
             for role, replicas in before.items():
                 if scaler.get_replicas(role) != replicas:
-                    say(f"Restoring {replicas} {role}s ...")
+                    say(f"Restoring {show_count(replicas, role)} ...")
                     changed.add(role)
                     scaler.set_replicas(role, replicas)
             return all(scaler.is_ready(role) for role in changed)
@@ -142,8 +143,9 @@ class RunningSystem:
         for step in steps:
             if step.validators != members:
                 raise UsageError(
-                    f"The step {step.name} asks for {step.validators} validators, but the system in {self._root} has "
-                    f"{members} for its life; leave --dir out, and a system is started for each number of validators."
+                    f"The step {step.name} asks for {show_count(step.validators, 'validator')}, but the system in "
+                    f"{self._root} has {members} for its life; leave --dir out, and a system is started for each "
+                    "number of validators."
                 )
             scaler.validate_replicas("trainer", step.trainers)
 

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 
+from flobc.composition.wording import show_count
 from flobc.errors import TransientError
 from flobc.ports.scaler import SCALED_ROLES, ScaledRole, Scaler
 
@@ -33,7 +34,7 @@ def scale(
         scaler.set_replicas(role, wanted[role])
     wait_until(
         lambda: all(scaler.is_ready(role) for role in roles),
-        f"{' and '.join(f'{wanted[role]} {role}s' for role in roles)} to come up",
+        f"{' and '.join(show_count(wanted[role], role) for role in roles)} to come up",
         timeout_s,
         wait,
         now,

@@ -13,6 +13,7 @@ from typing import Any
 
 from flobc import __version__
 from flobc.composition.run_directory import settings_to_json
+from flobc.learning.data.fetch import SOURCES
 from flobc.simulation.document import Node, Source, build_node, merge, write_node
 from flobc.simulation.experiments.experiment import Experiment, Part, Point
 from flobc.simulation.loading import World, check_world
@@ -33,6 +34,8 @@ class Cell:
     text: str
     centralised: str | None
     digest: str
+    data_set: Path | None = None
+    """The folder of the public data set that its task reads; None when the task has its own data."""
 
     @property
     def name(self) -> str:
@@ -98,7 +101,14 @@ def _iterate_cells(name: str, experiment: Experiment, part: Part, extent: Extent
 def _build_cell(source: Source, node: Node, cell: Cell, extent: Extent) -> Cell:
     text = write_node(node)
     world = check_world(source, node, data_directory=extent.data_directory)
-    return dataclasses.replace(cell, text=text, digest=compute_digest(world, cell.centralised))
+    digest, data_set = compute_digest(world, cell.centralised), find_data_set(world)
+    return dataclasses.replace(cell, text=text, digest=digest, data_set=data_set)
+
+
+def find_data_set(world: World) -> Path | None:
+    """Return the folder in which the task looks for a public data set, there or not; None when it reads none."""
+    name, directory = world.settings.task.partition(":")[0], world.settings.data_directory
+    return directory / name if name in SOURCES and directory is not None else None
 
 
 def compute_digest(world: World, centralised: str | None) -> str:

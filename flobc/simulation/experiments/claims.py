@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flobc.composition.estimates import Estimate, estimate_mean
+from flobc.composition.wording import show_count
 from flobc.simulation.experiments.experiment import Claim
 from flobc.simulation.experiments.figures import Found
 from flobc.simulation.experiments.measures import MEASURES
@@ -73,7 +74,9 @@ def _judge_best(claim: Claim, found: Found) -> Verdict:
         gap = _pair(claim, found, best, str(wanted))
         apart = "no clear difference" if gap is None or _holds_zero(gap) else f"{gap} {unit} apart"
         words += f"; {wanted} has {known[wanted]} {unit}, {apart}"
-    missing = "" if len(known) == len(estimates) else f"; {len(estimates) - len(known)} points are not measured"
+    missing = (
+        "" if len(known) == len(estimates) else f"; {show_count(len(estimates) - len(known), 'point')} not measured"
+    )
     return Verdict(claim, best == wanted, words + missing)
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from flobc.composition.run_directory import lock_directory
 from flobc.composition.sheets import describe_machine
-from flobc.errors import UsageError
+from flobc.errors import DataError, UsageError
 from flobc.learning.suggest import suggest
 from flobc.simulation.experiments.cells import Cell, Extent, count_seeds, list_cells
 from flobc.simulation.experiments.claims import Verdict
@@ -19,7 +19,7 @@ from flobc.simulation.experiments.figures import Points, gather
 from flobc.simulation.experiments.loading import Loaded
 from flobc.simulation.experiments.measures import Outcome
 from flobc.simulation.experiments.report import Conditions, judge_all, write_report
-from flobc.simulation.experiments.storage import CellStore, Failure, Run
+from flobc.simulation.experiments.storage import CellStore, Failure, Run, has_cell
 from flobc.simulation.experiments.workers import Finished, carry_out
 
 
@@ -58,10 +58,12 @@ def run_experiment(loaded: Loaded, order: Order, directory: Path, watcher: Watch
 
     Whoever interrupts it loses the cells that are being computed; the same command goes on with the others.
 
-    **Raises** UsageError for worlds that cannot be or a directory that holds something else.
+    **Raises** UsageError for worlds that cannot be or a directory that holds something else, DataError for data sets
+    that are not here.
     """
     cells = list_cells(f"{loaded.name}.yaml", loaded.experiment, order.extent)
     chosen = choose_cells(cells, order.only)
+    require_data_sets([cell for cell in chosen if not has_cell(directory, cell)])
     store = CellStore(directory, loaded.text)
     with lock_directory(directory):
         missing = [cell for cell in unite(chosen) if store.find(cell) is None]
@@ -73,6 +75,17 @@ def run_experiment(loaded: Loaded, order: Order, directory: Path, watcher: Watch
                 watcher.on_cell(finished)
         store.finish()
         return report(loaded, order, cells, store)
+
+
+def require_data_sets(cells: Sequence[Cell]) -> None:
+    """Check, before anything is computed or written, that what cells learn from is here. **Raises** DataError."""
+    for folder in sorted({cell.data_set for cell in cells if cell.data_set is not None}):
+        if not folder.is_dir():
+            raise DataError(
+                f"There is no {folder.name} in {folder.parent}, and cells such as "
+                f"{next(cell.name for cell in cells if cell.data_set == folder)} learn from it; run: flobc data fetch "
+                f"{folder.name} --data-dir {folder.parent} (or choose cells that do without it by --only)."
+            )
 
 
 def keep(store: CellStore, finished: Finished, machine: str) -> None:

@@ -42,6 +42,11 @@ class Failure:
     reason: str
 
 
+def has_cell(directory: Path, cell: Cell) -> bool:
+    """Return whether there is a record of a cell in an experiment's directory, there or not."""
+    return (directory / CELLS / f"{cell.digest}.json").is_file()
+
+
 class CellStore:
     """The files of one experiment. **Raises** UsageError when the directory holds something else."""
 

@@ -55,6 +55,8 @@ BAD = [
     ("run surprise", "does not expect 'surprise'"),
     ("run --dir ~nobody-at-all/run", "no home for the path"),
     ("run --data-dir ~nobody-at-all", "--data-dir must be a path, not '~nobody-at-all'"),
+    ("up --dir=", "must not be empty"),
+    ("simulate world.yaml --dir=", "must not be empty"),
     ("status ~nobody-at-all", "no home for the path"),
     ("data split ~nobody-at-all.csv --out parts --parties 2", "no home for the path"),
     ("run --trainers three", "--trainers must be a whole number"),
@@ -160,6 +162,7 @@ def test_invalid_options_for_a_run_that_is_there(
     [
         ("blocks --height 2", "has the blocks 1 to 1"),
         ("blocks --from 1 --to 7", "--to 7"),
+        ("blocks --height 1 --from 1", "give one or the other"),
         ("export model --height 5 --out m.safetensors", "--height 5"),
         ("export model --out model.bin", "ends in .safetensors"),
         ("export chain --out full", "is a directory"),
@@ -172,6 +175,14 @@ def test_invalid_wishes_for_a_run_that_is_there(
 ) -> None:
     assert main([*line.split(), "--dir", str(finished)]) == 2
     check_one_sentence(capsys, expected)
+
+
+def test_invalid_blocks_from_the_last_to_the_first(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(task="synthetic:examples=200", trainers=2, validators=1, rounds=2, directory=tmp_path / "two")
+    assert main(["blocks", "--from", "2", "--to", "1", "--dir", str(tmp_path / "two")]) == 2
+    check_one_sentence(capsys, "--from 2 is above --to 1")
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from flobc.composition.explorer import keeping
 from flobc.composition.explorer.index import Index
-from flobc.composition.explorer.keeping import NAME
+from flobc.composition.explorer.keeping import LOCK, NAME, PREFIX, IndexFile
 from flobc.errors import UsageError
 from flobc.protocol.chain.block import compute_header_digest
 from tests.bench.made_chain import MadeChain
@@ -129,3 +134,39 @@ def test_a_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None
         Index(genesis, tmp_path / "index")
     first.close()
     Index(genesis, tmp_path / "index").close()
+
+
+def make_abandoned(folder: Path, name: str) -> Path:
+    """What a killed explorer leaves behind, an hour ago."""
+    place = folder / f"{PREFIX}{name}"
+    place.mkdir()
+    for file in (place / NAME, place / LOCK):
+        file.touch()
+        os.utime(file, (time.time() - 3600,) * 2)
+    return place
+
+
+def test_what_a_killed_explorer_left_goes_with_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    running, young, abandoned = (make_abandoned(tmp_path, name) for name in ("running", "young", "abandoned"))
+    os.utime(young / LOCK)
+    other = tmp_path / f"{PREFIX}other"
+    other.mkdir()
+    with (running / LOCK).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        index = IndexFile(None, b"chain")
+    assert sorted(tmp_path.iterdir()) == sorted((running, young, other, index.path.parent))
+    index.close()
+    assert not index.path.parent.exists()
+    assert not abandoned.exists()
+
+
+def test_a_running_explorer_keeps_its_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(keeping, "YOUNG_S", -1)
+    first = IndexFile(None, b"chain")
+    second = IndexFile(None, b"chain")
+    assert first.path.parent.is_dir()
+    first.close()
+    second.close()
+    assert not list(tmp_path.iterdir())

@@ -59,6 +59,13 @@ def test_digits_that_name_none_or_two_are_refused(root: Path) -> None:
         find_update(spans, "77")
 
 
+@pytest.mark.parametrize("digits", ["", "xyz", "3f 9a"])
+def test_what_is_no_digits_names_no_update(digits: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing begins every id: of the only update in a system it would have shown that one."""
+    assert main(["trace", "--dir", str(root), digits]) == 2
+    assert f"hex digits, not {digits!r}" in capsys.readouterr().err
+
+
 def test_a_line_that_is_being_written_is_left_out_and_a_damaged_one_told(root: Path) -> None:
     file = get_traces_file(root, "trainer-0")
     with file.open("a") as end:

@@ -1,12 +1,17 @@
 """Which cells an experiment has, what their worlds are, and what makes two of them one."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
+from flobc.errors import DataError
 from flobc.simulation.experiments import cells as cells_module
 from flobc.simulation.experiments.cells import Cell, Extent, list_cells
 from flobc.simulation.experiments.loading import list_experiments, load_experiment, read_experiment
+from flobc.simulation.experiments.running import Order, require_data_sets, run_experiment
+from flobc.simulation.experiments.storage import has_cell
+from flobc.simulation.experiments.workers import Finished
 from flobc.simulation.loading import read_world
 from tests.support.experiments import TINY
 
@@ -102,3 +107,36 @@ def test_shipped_experiment(name: str) -> None:
     assert all(part.measures and part.charts for part in experiment.parts)
     quick = list_cells(f"{name}.yaml", experiment, Extent(quick=True))
     assert len(quick) == len(cells)
+
+
+def test_a_data_set_that_is_not_here_is_told_before_anything_is_done(tmp_path: Path) -> None:
+    """Else cells fail one after the other, and half a page is written."""
+    data, out = tmp_path / "data", tmp_path / "out"
+    text = TINY.replace("examples.numpy_task:task", "mnist:mlp")
+    loaded = read_experiment("tiny.yaml", text)
+    cells = list_all(text, Extent(data_directory=data))
+    assert {cell.data_set for cell in cells} == {data / "mnist"}
+    with pytest.raises(DataError, match=r"There is no mnist in .*one/none/seed-1 .* flobc data fetch mnist --data-dir"):
+        run_experiment(loaded, Order(Extent(data_directory=data)), out, RefusingWatcher())
+    assert not out.exists()
+
+
+class RefusingWatcher:
+    """Whom nothing may be told."""
+
+    def on_start(self, cells: int, missing: int) -> None:
+        pytest.fail(f"began with {missing} of {cells}")
+
+    def on_cell(self, finished: Finished) -> None:
+        pytest.fail(f"{finished.cell.name} was carried out")
+
+
+def test_cells_that_are_there_need_no_data_set(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    cells = list_all(TINY.replace("examples.numpy_task:task", "mnist:mlp"), Extent(data_directory=data))
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells" / f"{cells[0].digest}.json").touch()
+    assert [has_cell(tmp_path, cell) for cell in cells[:2]] == [True, False]
+    (data / "mnist").mkdir(parents=True)
+    require_data_sets(cells)
+    assert {cell.data_set for cell in list_all(TINY)} == {None}
