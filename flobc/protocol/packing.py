@@ -37,8 +37,9 @@ class Run:
         """Return the bytes of ``value``'s fields, or None where one of them does not fit."""
         values = self._get(value)
         try:
-            if any(len(values[place]) != length for place, length in self._lengths):
-                return None
+            for place, length in self._lengths:  # no generator: this is called for each vote, several times
+                if len(values[place]) != length:
+                    return None
             return self._struct.pack(*values)
         except (struct.error, TypeError):
             return None
