@@ -79,6 +79,11 @@ class UpdateHeader(Signed):
     size_bytes: U64
     signature: Signature = NO_SIGNATURE
 
+    @functools.cached_property
+    def update(self) -> bytes:
+        """See :func:`compute_update_id`."""
+        return _compute_update_id(self)
+
 
 @dataclasses.dataclass(frozen=True)
 class UpdateChunk:
@@ -252,12 +257,16 @@ def verify_header(header: UpdateHeader) -> bool:
     return verify_message(header)
 
 
-@functools.lru_cache(maxsize=4096)
 def compute_update_id(header: UpdateHeader) -> bytes:
     """Return the digest by which votes, blocks and proofs name an update: its signed fields' (ROUND-2).
 
     The signature is left out, so that re-signing the same claim cannot make a second identity.
     """
+    return header.update
+
+
+@functools.lru_cache(maxsize=4096)
+def _compute_update_id(header: UpdateHeader) -> bytes:
     return compute_digest(dataclasses.replace(header, signature=NO_SIGNATURE))
 
 

@@ -88,6 +88,8 @@ class Source:
 
 def load_text(path: Path, what: str = "scenario", page: str = "docs/simulation.md") -> str:
     """Return the text of a file that holds ``what``. **Raises** DataError when it cannot be read."""
+    if path.is_dir():
+        raise DataError(f"{path} is a directory, not a {what}; name the file in it.")
     try:
         data = read_regular(path, _MAX_BYTES)
     except OSError as error:

@@ -74,6 +74,8 @@ def test_changes_come_before_what_the_file_says(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"There is no scenario .*nowhere\.yaml"):
         load_world(tmp_path / "nowhere.yaml")
+    with pytest.raises(DataError, match="is a directory, not a scenario; name the file in it"):
+        load_world(tmp_path)
 
 
 def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
