@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import TextIO
@@ -54,7 +54,8 @@ def stoppable() -> Iterator[Stop]:
         stop.number = number
         if number == signal.SIGHUP:
             leave(terminals)
-        print("\nstopping; once more stops at once", file=sys.stderr, flush=True)
+        with suppress(OSError):  # who reads it may be gone by the same signal
+            print("\nstopping; once more stops at once", file=sys.stderr, flush=True)
         raise Interrupted
 
     heard = [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]

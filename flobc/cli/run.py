@@ -26,6 +26,7 @@ from flobc.composition.run_directory import (
     load_genesis,
     load_height,
     load_settings,
+    validate_no_simulation,
     validate_room,
     validate_unused,
 )
@@ -104,6 +105,7 @@ def complete(settings: RunSettings) -> RunSettings:
 
 def go_on(root: Path, given: Given, talk: Talk) -> RunSettings:
     """Return the settings of a stored run with what was given. **Raises** UsageError when they contradict."""
+    validate_no_simulation(root)
     stored = load_settings(root, load_genesis(root).params)
     conflict = find_conflict(stored, given)
     if conflict:

@@ -16,6 +16,7 @@ from flobc.cli.options import OPTIONS, apply_options, read_options
 from flobc.cli.output import Talk, print_json
 from flobc.cli.places import expand_path
 from flobc.cli.run import check_settings, complete
+from flobc.composition.local.plan import get_server
 from flobc.composition.presets import get_preset
 from flobc.composition.scaling.local import LocalScaler
 from flobc.composition.scaling.waiting import scale, wait_until
@@ -120,7 +121,11 @@ def build_scaler(arguments: Namespace, talk: Talk) -> Scaler:
     """Return what scales the system or release that is named. **Raises** UsageError."""
     if arguments.dir is not None:
         refuse_cluster_flags(arguments)
-        return LocalScaler(expand_path(arguments.dir), talk.say)
+        root = expand_path(arguments.dir)
+        scaler = LocalScaler(root, talk.say)
+        if get_server(root, "kafka").pid is None:
+            raise UsageError(f"The system in {root} does not run; start it with: flobc up --dir {arguments.dir}")
+        return scaler
     if arguments.release is None:
         raise UsageError("Say what to scale: --dir DIR on this machine, or --release NAME on Kubernetes.")
     require_operator("flobc scale on Kubernetes", "kubernetes")

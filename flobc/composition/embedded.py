@@ -192,7 +192,7 @@ class EmbeddedRun:
                 scheduler=self._scheduler,
                 durations=Durations(self._settings.seed),
                 publish=self._publish,
-                on_signed=self._prepare,
+                on_signed=self._remember_own,
                 attack=attack,
                 know=self._omniscience.know,
             )
@@ -262,12 +262,11 @@ class EmbeddedRun:
             return None
         return payload if payload is not None and is_genuine(payload) else None
 
-    def _prepare(self, payload: Payload, made: LocalUpdate) -> None:
-        """Decode on the trainer's worker, while the payload is in its cache, what all receivers will decode.
+    def _remember_own(self, payload: Payload, made: LocalUpdate) -> None:
+        """Keep what all receivers would decode and build: whoever encoded it has had it in hand.
 
-        Decoding is a pure function, and later other workers would idle: under the virtual clock payloads
-        arrive one by one. This process has just hashed these bytes and signed their root, so hashing them
-        again would prove nothing; a payload from anywhere else is checked when it arrives.
+        This process has just hashed these bytes and signed their root, so hashing them again would prove nothing;
+        a payload from anywhere else is checked when it arrives.
         """
         self._own_payloads[compute_update_id(payload.header)] = payload
         self._engine.remember_own(compute_update_id(payload.header), made)

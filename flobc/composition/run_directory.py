@@ -29,6 +29,8 @@ from flobc.protocol.params import ChainParams, Genesis
 
 MARKER = "settings.json"
 TESTS = "rounds.jsonl"
+SCENARIO = "scenario.yaml"
+"""The world of a simulation."""
 _MAX_TEXT_BYTES = 1 << 28
 """Longest file of settings, tests or a genesis that is read."""
 _MAX_LOCK_BYTES = 32
@@ -39,6 +41,15 @@ HALF_MADE = (".genesis.", f".{MARKER}.", "genesis", "lock")
 def is_run_directory(root: Path) -> bool:
     """Return whether a run lives there."""
     return (root / MARKER).is_file() and (root / "genesis").is_file()
+
+
+def validate_no_simulation(root: Path) -> None:
+    """**Raises** UsageError when the run in a directory is a simulation, whose world nothing else can go on with."""
+    if (root / SCENARIO).exists():
+        raise UsageError(
+            f"The run in {root} is a simulation, which nothing goes on with: its network, faults and lying validators "
+            "are no part of the chain. Simulate it anew with flobc simulate, or choose another --dir."
+        )
 
 
 def lock_directory(root: Path) -> IO[str]:

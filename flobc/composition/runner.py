@@ -22,6 +22,7 @@ from flobc.composition.run_directory import (
     load_tests,
     lock_directory,
     save_settings,
+    validate_no_simulation,
 )
 from flobc.composition.settings import RunSettings, validate_settings
 from flobc.composition.stores import Stores, build_memory_stores, open_file_stores
@@ -124,6 +125,16 @@ def _read_blocks(stores: Stores, height: int) -> Iterator[Block]:
             yield block
 
 
+def validate_same_run(root: Path, federation: Federation) -> None:
+    """**Raises** UsageError when the run in a directory is a simulation, or has another genesis."""
+    validate_no_simulation(root)
+    if load_genesis(root) != federation.genesis:
+        raise UsageError(
+            f"The run in {root} was started with other settings, seed or model; "
+            "resume it as it was started, start anew with --new, or choose another --dir."
+        )
+
+
 @contextmanager
 def open_stores(root: Path | None, settings: RunSettings, federation: Federation) -> Iterator[Stores]:
     """Open the run's stores: memory, or a directory that is made when new and must agree when not.
@@ -137,12 +148,9 @@ def open_stores(root: Path | None, settings: RunSettings, federation: Federation
     with lock_directory(root):
         if not is_run_directory(root):
             create_run_directory(root, settings, federation.genesis)
-        elif load_genesis(root) != federation.genesis:
-            raise UsageError(
-                f"The run in {root} was started with other settings, seed or model; "
-                "resume it as it was started, start anew with --new, or choose another --dir."
-            )
-        elif load_settings(root, settings.params) != settings:
-            save_settings(root, settings)
+        else:
+            validate_same_run(root, federation)
+            if load_settings(root, settings.params) != settings:
+                save_settings(root, settings)
         with open_file_stores(root, federation.genesis) as stores:
             yield stores

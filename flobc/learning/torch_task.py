@@ -216,7 +216,8 @@ class TorchTask:
         except (IndexError, RuntimeError, ValueError) as error:
             raise DataError(
                 f"{self.name} cannot use examples of shape {examples.features.shape[1:]} with labels "
-                f"{examples.labels.min()} to {examples.labels.max()}; do data and model fit? ({describe_origin(error)})"
+                f"{examples.labels.min()} to {examples.labels.max()}; do data, model and attacks fit? "
+                f"({describe_origin(error)})"
             ) from error
 
     def _replica(self, vector: Vector) -> Replica:

@@ -1,8 +1,8 @@
 """Exact squared distances between updates, in integers from end to end (AGG-23).
 
-Inner products come from a compiled loop over four rows times four, sixteen sums held in registers:
-as fast as a float64 matrix product and without its limits. A product of two coordinates below
-2^26 is below 2^52, so the 2,048 of a block sum to less than 2^63. A block that holds a larger
+Inner products come from a compiled loop over four rows times four, sixteen sums held in registers. It
+has not the limits of a float64 matrix product, which of many rows is faster. A product of two coordinates
+below 2^26 is below 2^52, so the 2,048 of a block sum to less than 2^63. A block that holds a larger
 coordinate is split, q = high * 2^15 + low with 0 <= low < 2^15 and |high| <= 2^15, and mixed = high +
 low. Products of these are at most 2^32, so sums of 2^30 of them fit, and three of them give the rest:
 high low' + low high' = mixed mixed' - high high' - low low' (Karatsuba).
@@ -28,8 +28,7 @@ _SMALLEST_BLOCK = 256
 _BLOCK_VALUES = 1 << 17  # 512 KiB: a block of all rows stays in the second-level cache
 _WHOLE_LIMIT = 1 << 26
 _MANY_ROWS = 128
-_SURELY_EXACT = 2.0**52
-"""Half of what float64 counts to, for sums that may have been rounded themselves."""
+_EXACT_LIMIT = 2.0**53
 _TILE = 4
 _LOW_MASK = 0xFFFFFFFF
 
@@ -135,7 +134,8 @@ def _multiply_small(rows: UpdateRows, size: int) -> npt.NDArray[np.float64] | No
     """Return the inner products by float64 matrix products, or None where these could round.
 
     A sum of some of two rows' products is no greater than their lengths multiplied (Cauchy and Schwarz), and sums of
-    integers that stay below 2^53 are exact in any order. Of many rows a library's product is made several times as
+    integers that stay below 2^53 are exact in any order; that of the squares grows, so one found below was never
+    rounded. Of many rows a library's product is made several times as
     fast as by the loops below, with a fifth of the memory.
     """
     count = len(rows.addresses)
@@ -150,7 +150,7 @@ def _multiply_small(rows: UpdateRows, size: int) -> npt.NDArray[np.float64] | No
     squares = np.zeros(count)
     for block in load():
         squares += np.einsum("ij,ij->i", block, block)
-        if squares.max() >= _SURELY_EXACT:
+        if squares.max() >= _EXACT_LIMIT:
             return None
     found = np.zeros((count, count))
     for block in load():

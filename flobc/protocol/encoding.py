@@ -33,7 +33,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
 from flobc.errors import LocalProtocolError, RemoteProtocolError
-from flobc.protocol.packing import Packed, Run
+from flobc.protocol.packing import Packed, PackedFields
 
 T = TypeVar("T")
 
@@ -269,7 +269,7 @@ def _build_record_form(cls: type[Any], skip_last: bool) -> _Form:
 
     def write(out: list[bytes], value: Any) -> None:
         for part in parts:
-            packed = None if part.run is None else part.run.pack(value)
+            packed = None if part.packed is None else part.packed.pack(value)
             if packed is not None:
                 out.append(packed)
             else:  # field by field, where one that does not fit says what is wrong with it
@@ -279,9 +279,9 @@ def _build_record_form(cls: type[Any], skip_last: bool) -> _Form:
     def read(reader: _Reader) -> Any:
         values: list[Any] = []
         for part in parts:
-            found = None if part.run is None else part.run.unpack(reader.data, reader.offset)
-            if part.run is not None and found is not None:
-                reader.offset += part.run.size
+            found = None if part.packed is None else part.packed.unpack(reader.data, reader.offset)
+            if part.packed is not None and found is not None:
+                reader.offset += part.packed.size
                 values += found
             else:
                 values += [form.read(reader) for _, form in part.fields]
@@ -292,16 +292,16 @@ def _build_record_form(cls: type[Any], skip_last: bool) -> _Form:
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """Fields of a dataclass that follow each other, and the run that they make if all of them are packed."""
+    """Fields of a dataclass that follow each other, and how they are packed, if all of them can be."""
 
     fields: list[tuple[str, _Form]]
-    run: Run | None
+    packed: PackedFields | None
 
     @classmethod
     def build(cls, fields: list[tuple[str, _Form]]) -> _Part:
         packed = [form.packed for _, form in fields if form.packed is not None]
-        is_run = len(packed) == len(fields) > 1
-        return cls(fields, Run([name for name, _ in fields], packed) if is_run else None)
+        is_whole = len(packed) == len(fields) > 1
+        return cls(fields, PackedFields([name for name, _ in fields], packed) if is_whole else None)
 
 
 _PLAIN: dict[Any, _Form] = {

@@ -80,8 +80,8 @@ class UpdateHeader(Signed):
     signature: Signature = NO_SIGNATURE
 
     @functools.cached_property
-    def update(self) -> bytes:
-        """See :func:`compute_update_id`."""
+    def update_id(self) -> bytes:
+        """See :func:`compute_update_id`; kept here, and with equal headers that other records hold."""
         return _compute_update_id(self)
 
 
@@ -262,7 +262,7 @@ def compute_update_id(header: UpdateHeader) -> bytes:
 
     The signature is left out, so that re-signing the same claim cannot make a second identity.
     """
-    return header.update
+    return header.update_id
 
 
 @functools.lru_cache(maxsize=4096)

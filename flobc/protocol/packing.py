@@ -22,7 +22,7 @@ class Packed:
     members: Mapping[int, Any] | None = None
 
 
-class Run:
+class PackedFields:
     """Two or more fields of fixed width that follow each other."""
 
     def __init__(self, names: Sequence[str], fields: Sequence[Packed]) -> None:

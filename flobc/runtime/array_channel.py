@@ -1,11 +1,12 @@
 """A connection between two processes of one machine whose arrays lie in memory that both map.
 
-A pipe takes arrays in pieces of 200 KB, and for each piece both processes wait for each other. Here only a few
-bytes go through the connection, and an array is copied once on its way.
+A pipe takes arrays in pieces of 200 KB, and for each piece both processes wait for each other. Here arrays are
+copied into the memory and out of it, and only what else a message is made of goes through the connection.
 """
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
 import pickle
@@ -13,14 +14,11 @@ import tempfile
 from multiprocessing.connection import Connection
 from typing import Any
 
-_ALIGNMENT = 64
-"""Where arrays begin: at the start of a line of any cache, as where they are allocated."""
-
 
 class ArrayChannel:
     """One end; each end writes into a file of its own, which the other reads.
 
-    The files have no name and end with their last reader. They are of the sizes of the largest messages.
+    The files have no name and end with their last reader. Each is as large as the arrays of the largest message.
     """
 
     def __init__(self, connection: Connection, own: int, other: int) -> None:
@@ -32,26 +30,20 @@ class ArrayChannel:
         buffers: list[pickle.PickleBuffer] = []
         pickled = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
         raw = [buffer.raw() for buffer in buffers]
-        places, size = [], 0
-        for data in raw:
-            places.append((size, size + data.nbytes))
-            size += -(-data.nbytes // _ALIGNMENT) * _ALIGNMENT
-        memory = self._own.grow(size)
-        for data, (start, stop) in zip(raw, places, strict=True):
-            memory[start:stop] = data
-        self._connection.send((pickled, places, size))
+        stops = list(itertools.accumulate(data.nbytes for data in raw))
+        memory = self._own.grow(stops[-1] if stops else 0)
+        for data, stop in zip(raw, stops, strict=True):
+            memory[stop - data.nbytes : stop] = data
+        self._connection.send((pickled, stops))
 
-    def receive(self, *, keeps: bool) -> Any:
-        """Wait for what the other end sends. **Raises** EOFError, OSError.
-
-        Its arrays are those of the shared memory, which the other end's next message overwrites; where this end
-        ``keeps`` them they are copied.
-        """
-        pickled, places, size = self._connection.recv()
-        memory = self._other.map(size)
-        if keeps:
-            memory = memoryview(bytearray(memory[:size]))
-        return pickle.loads(pickled, buffers=[memory[start:stop] for start, stop in places])
+    def receive(self) -> Any:
+        """Wait for what the other end sends. **Raises** EOFError, OSError."""
+        pickled, stops = self._connection.recv()
+        memory = self._other.map(stops[-1] if stops else 0)
+        # One by one, so that an array which is kept keeps no other.
+        return pickle.loads(
+            pickled, buffers=[bytearray(memory[start:stop]) for start, stop in itertools.pairwise([0, *stops])]
+        )
 
     def close(self) -> None:
         """End the connection: the other end's ``receive`` raises EOFError."""
@@ -74,14 +66,16 @@ class _Memory:
         return self.map(size)
 
     def map(self, size: int) -> memoryview:
-        """Return the memory, mapped again where it has grown; arrays of before keep the mapping that they are in."""
+        """Return the memory, mapped again where it has grown."""
         if size > len(self._view):
             self._view = memoryview(mmap.mmap(self._descriptor, size))
         return self._view
 
     def close(self) -> None:
         """Give the file up."""
-        os.close(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def open_memory() -> int:

@@ -26,9 +26,9 @@ from flobc.runtime.cache import ByteBoundedMemo
 from flobc.runtime.local_updates import (
     LocalUpdate,
     ModelView,
-    Trained,
+    TrainedUpdate,
     Training,
-    UpdateForm,
+    UpdateCoding,
     Vector,
     build_candidate,
     train_updates,
@@ -56,8 +56,8 @@ class LearningEngine:
         self.task = task
         self.genesis = genesis
         self._updates = UpdateEngine(genesis)
-        self.grid = self._updates.grid
-        self.form = UpdateForm.of(genesis)
+        self.coding = UpdateCoding.of(genesis)
+        self.grid = self.coding.grid
         self._models = models
         self._payloads = payloads
         self._cache_bytes = cache_bytes
@@ -81,13 +81,13 @@ class LearningEngine:
             raise NotHeld(f"Model {digest.hex()[:12]} is not held; rebuild it from the payloads.")
         return ModelView(model, self.grid.to_float(model))
 
-    def train_updates(self, model: bytes, trainings: Sequence[Training]) -> tuple[ModelView, list[Trained]]:
+    def train_updates(self, model: bytes, trainings: Sequence[Training]) -> tuple[ModelView, list[TrainedUpdate]]:
         """Return a certified model and what becomes of trainings from it, all with alike settings.
 
         **Raises** NotHeld when no store holds the model.
         """
         view = self.get_view(model)
-        return view, train_updates(self.task, self.form, view, trainings)
+        return view, train_updates(self.task, self.coding, view, trainings)
 
     def train(self, vector: Vector, examples: Examples, settings: TrainSettings, seed: int) -> Vector:
         """Return the vector after local training. A seed stands for one training, whose result is kept for a while."""
@@ -112,7 +112,7 @@ class LearningEngine:
         """
 
         def build() -> Vector:
-            return build_candidate(self.form, self.get_view(base), self.check(update, header).update)
+            return build_candidate(self.coding, self.get_view(base), self.check(update, header).update)
 
         return self._candidates.get(update, build)
 
@@ -122,8 +122,8 @@ class LearningEngine:
 
     def remember_own(self, update: bytes, made: LocalUpdate) -> None:
         """Keep what ``check`` and ``get_candidate`` will be asked of an update that this process has encoded."""
-        if made.encoded.update is not None and made.candidate is not None:
-            self._checked.put(update, CheckedPayload(made.encoded.update, Fault.NONE))
+        if made.encoded.decoded is not None and made.candidate is not None:
+            self._checked.put(update, CheckedPayload(made.encoded.decoded, Fault.NONE))
             self._candidates.put(update, made.candidate)
 
     def check(self, update: bytes, header: UpdateHeader) -> CheckedPayload:

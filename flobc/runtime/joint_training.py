@@ -10,10 +10,10 @@ from flobc.errors import NotHeld
 from flobc.learning.task import TrainSettings
 from flobc.ports.scheduler import Scheduler
 from flobc.runtime.engine import LearningEngine
-from flobc.runtime.local_updates import ModelView, Trained, Training
+from flobc.runtime.local_updates import ModelView, TrainedUpdate, Training
 
 R = TypeVar("R")
-Finish = Callable[[ModelView, Trained], R]
+Finish = Callable[[ModelView, TrainedUpdate], R]
 """What a trainer makes, on the worker, of the model and of what was trained from it."""
 
 

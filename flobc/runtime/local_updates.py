@@ -34,7 +34,7 @@ class ModelView:
 
 
 @dataclass(frozen=True)
-class UpdateForm:
+class UpdateCoding:
     """How updates of one chain are encoded, and how far a candidate follows one (ROUND-6)."""
 
     grid: Grid
@@ -43,7 +43,7 @@ class UpdateForm:
     probe_shift: int
 
     @classmethod
-    def of(cls, genesis: Genesis) -> UpdateForm:
+    def of(cls, genesis: Genesis) -> UpdateCoding:
         """Return what the genesis says."""
         spec, params = genesis.model, genesis.params
         return cls(build_grid(spec), params.codec, spec.chunk_size, params.scoring.probe_shift)
@@ -77,7 +77,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedUpdate:
     """A trained vector and its update; None where none was asked for, or no codec can express it."""
 
     vector: Vector
@@ -88,14 +88,18 @@ class Trained:
 class UpdateTask(Protocol):
     """What a task may offer beside :class:`~flobc.learning.task.Task`: to train and encode elsewhere."""
 
-    def train_updates(self, form: UpdateForm, base: ModelView, trainings: Sequence[Training]) -> list[Trained]:
+    def train_updates(
+        self, coding: UpdateCoding, base: ModelView, trainings: Sequence[Training]
+    ) -> list[TrainedUpdate]:
         """As the function ``train_updates``."""
 
 
-def train_updates(task: Task, form: UpdateForm, base: ModelView, trainings: Sequence[Training]) -> list[Trained]:
+def train_updates(
+    task: Task, coding: UpdateCoding, base: ModelView, trainings: Sequence[Training]
+) -> list[TrainedUpdate]:
     """Return what becomes of trainings from one model with alike settings."""
     if isinstance(task, UpdateTask):
-        return task.train_updates(form, base, trainings)
+        return task.train_updates(coding, base, trainings)
     found = train_many(
         task,
         [base.vector if training.start is None else training.start for training in trainings],
@@ -104,50 +108,58 @@ def train_updates(task: Task, form: UpdateForm, base: ModelView, trainings: Sequ
         [training.seed for training in trainings],
     )
     return [
-        finish_training(form, base, training, result.vector) for training, result in zip(trainings, found, strict=True)
+        finish_training(coding, base, training, result.vector)
+        for training, result in zip(trainings, found, strict=True)
     ]
 
 
-def finish_training(form: UpdateForm, base: ModelView, training: Training, vector: Vector) -> Trained:
+def finish_training(coding: UpdateCoding, base: ModelView, training: Training, vector: Vector) -> TrainedUpdate:
     """Return a trained vector with its update, if the training encodes and a codec can express it."""
     if not training.encodes:
-        return Trained(vector, None)
+        return TrainedUpdate(vector, None)
     try:
-        return Trained(vector, make_update(form, base, vector, base.vector, training.residual, ahead=training.ahead))
+        made = make_update(coding, base, vector, base.vector, training.residual, ahead=training.ahead)
     except PayloadFault:
-        return Trained(vector, None)
+        return TrainedUpdate(vector, None)
+    return TrainedUpdate(vector, made)
 
 
 def make_update(
-    form: UpdateForm, base: ModelView, vector: Vector, less: Vector | None, residual: Vector | None, *, ahead: bool
+    coding: UpdateCoding,
+    base: ModelView,
+    vector: Vector,
+    subtracted: Vector | None,
+    residual: Vector | None,
+    *,
+    ahead: bool,
 ) -> LocalUpdate:
-    """Return ``vector`` less ``less`` as an encoded update to ``base``, with its candidate where it is ``ahead``.
+    """Return ``vector`` less ``subtracted`` as an encoded update to ``base``, with its candidate where it is ``ahead``.
 
     **Raises** PayloadFault: the codec cannot express it.
     """
     encoded = encode_update(
         vector,
-        form.grid,
-        form.codec,
-        form.chunk_size,
-        base=less,
+        coding.grid,
+        coding.codec,
+        coding.chunk_size,
+        base=subtracted,
         residual=residual,
         digest=leaf_hash,
-        keep_update=ahead,
+        keep_decoded=ahead,
     )
-    candidate = build_candidate(form, base, encoded.update) if ahead else None
+    candidate = build_candidate(coding, base, encoded.decoded) if ahead else None
     return LocalUpdate(encoded, root_of_hashes(encoded.digests), candidate)
 
 
-def make_garbage(form: UpdateForm) -> LocalUpdate:
+def make_garbage(coding: UpdateCoding) -> LocalUpdate:
     """Return what an attacker sends whose update no codec can express: chunks of ones, validly signed."""
-    codec = get_codec(form.codec)
-    bounds = chunk_bounds(form.grid.size, form.chunk_size)
+    codec = get_codec(coding.codec)
+    bounds = chunk_bounds(coding.grid.size, coding.chunk_size)
     chunks = tuple(b"\xff" * codec.max_chunk_bytes(stop - start) for start, stop in bounds)
     digests = tuple(leaf_hash(chunk) for chunk in chunks)
     return LocalUpdate(EncodedUpdate(chunks, 0, None, digests), root_of_hashes(digests))
 
 
-def build_candidate(form: UpdateForm, base: ModelView, update: Model | None) -> Vector:
+def build_candidate(coding: UpdateCoding, base: ModelView, update: Model | None) -> Vector:
     """Return base + probed update, the model that is scored (ROUND-6). **Shapes**: (D,)."""
-    return form.grid.candidate(base.model, update, shift=form.probe_shift)
+    return coding.grid.candidate(base.model, update, shift=coding.probe_shift)

@@ -31,10 +31,10 @@ from flobc.learning.task import (
     Vector,
 )
 from flobc.learning.tasks import get_task
-from flobc.learning.threads import limit_threads
 from flobc.runtime.array_channel import ArrayChannel, open_memory
-from flobc.runtime.local_updates import ModelView, Trained, Training, UpdateForm, train_updates
+from flobc.runtime.local_updates import ModelView, TrainedUpdate, Training, UpdateCoding, train_updates
 from flobc.runtime.memory import keep_freed_memory
+from flobc.runtime.worker_threads import prepare_worker
 
 _GRACE_S = 5.0
 _NICENESS = 10
@@ -70,16 +70,19 @@ class WorkerProcess:
     def ask(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> T | None:
         """Return what ``work``, a function of a module, gives for the task and the arguments, or None where it raised.
 
-        **Raises** FlobcError when the process has ended.
+        **Raises** FlobcError when the process has ended, or there is no memory to share with it.
         """
         try:
             self._channel.send((work, arguments))
-            found: T | None = self._channel.receive(keeps=True)
+            found: T | None = self._channel.receive()
             return found
-        except (EOFError, OSError) as error:
+        except (EOFError, ConnectionError) as error:
             code = self._process.wait()
             why = "is there too little memory?" if code < 0 else "what it said stands above."
             raise FlobcError(f"A worker process ended with code {code}; {why} Try with --workers 1.") from error
+        except OSError as error:
+            self.hang_up()  # it may still wait for what was not sent
+            raise FlobcError(f"A worker process cannot be given arrays ({error}); try with --workers 1.") from error
 
     def hang_up(self) -> None:
         """Let the process end."""
@@ -151,9 +154,11 @@ class TaskInProcesses:
         """As the task's, in a worker process."""
         return self._ask(evaluate_many, vectors, examples)
 
-    def train_updates(self, form: UpdateForm, base: ModelView, trainings: Sequence[Training]) -> list[Trained]:
+    def train_updates(
+        self, coding: UpdateCoding, base: ModelView, trainings: Sequence[Training]
+    ) -> list[TrainedUpdate]:
         """As the function of this name, in a worker process."""
-        return self._ask(train_updates, form, base, trainings)
+        return self._ask(train_updates, coding, base, trainings)
 
     def list_processes(self) -> list[int]:
         """Return the processes' ids."""
@@ -180,7 +185,7 @@ def serve(channel: ArrayChannel, task: Task) -> None:
     """Answer one request after the other until the other side is gone."""
     while True:
         try:
-            work, arguments = channel.receive(keeps=False)
+            work, arguments = channel.receive()
         except EOFError:
             return
         try:
@@ -198,10 +203,10 @@ def main() -> None:
     keep_freed_memory()
     set_device(device)
     task = get_task(spec)
-    limit_threads()
+    prepare_worker()
     try:
         serve(ArrayChannel(Connection(connection), own, other), task)
-    except OSError:  # the parent is gone
+    except ConnectionError:  # the parent is gone
         os._exit(1)
 
 

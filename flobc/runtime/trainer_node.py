@@ -27,7 +27,7 @@ from flobc.runtime.joint_training import Finish, Trainings
 from flobc.runtime.local_updates import (
     LocalUpdate,
     ModelView,
-    Trained,
+    TrainedUpdate,
     Training,
     Vector,
     finish_training,
@@ -158,7 +158,7 @@ class TrainerNode:
             ahead=parts.on_signed is not None,
         )
 
-        def finish(view: ModelView, trained: Trained) -> LocalResult:
+        def finish(view: ModelView, trained: TrainedUpdate) -> LocalResult:
             return self._sign(duty, state, view, trained, residual)
 
         def done(result: LocalResult | None) -> None:
@@ -182,10 +182,10 @@ class TrainerNode:
             return None
         start = view.vector if training.start is None else training.start
         vector = engine.train(start, training.shard, training.settings, training.seed)
-        return finish(view, finish_training(engine.form, view, training, vector))
+        return finish(view, finish_training(engine.coding, view, training, vector))
 
     def _sign(
-        self, duty: Train, state: ChainState, view: ModelView, trained: Trained, residual: Vector | None
+        self, duty: Train, state: ChainState, view: ModelView, trained: TrainedUpdate, residual: Vector | None
     ) -> LocalResult:
         """Make and sign the payload; runs beside the loop, so it reads only what cannot change."""
         parts = self._parts
@@ -216,12 +216,12 @@ class TrainerNode:
     def _attack(
         self, attack: Attack, duty: Train, view: ModelView, vector: Vector, residual: Vector | None
     ) -> LocalUpdate:
-        form = self._parts.engine.form
+        coding = self._parts.engine.coding
         delta = self._poison(attack, duty, vector - view.vector)
         try:
-            return make_update(form, view, delta, None, residual, ahead=self._parts.on_signed is not None)
+            return make_update(coding, view, delta, None, residual, ahead=self._parts.on_signed is not None)
         except PayloadFault:
-            return make_garbage(form)
+            return make_garbage(coding)
 
     def _poison(self, attack: Attack, duty: Train, delta: Vector) -> Vector:
         parts = self._parts

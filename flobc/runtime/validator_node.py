@@ -106,7 +106,7 @@ class ValidatorNode:
             return True
         self._score(rules.find_scoring_duties(role, state))
         may_vote = not self._waits_with_votes(len(role.unlogged))
-        return any(self._perform(duty) for duty in rules.get_last_duties(role, state, votes=may_vote))
+        return any(self._perform(duty) for duty in rules.get_last_duties(role, state, may_vote=may_vote))
 
     def _perform(self, duty: Duty) -> bool:
         scorer, durations = self._parts.scorer, self._parts.durations
@@ -212,12 +212,12 @@ class ValidatorNode:
 
     def _publish(self, message: Record) -> bool:
         follower = self._parts.follower
-        if follower.is_waiting(type(message)):
-            return False
-        if isinstance(message, VoteBatch) and self._waits_with_votes(len(message.votes)):
-            return False
         if isinstance(message, VoteBatch):
+            if self._waits_with_votes(len(message.votes)):
+                return False
             mark("voted", self._state.core.height + 1)
+        elif follower.is_waiting(type(message)):
+            return False
         if isinstance(message, Seal):
             try:
                 message = self._seal(message)

@@ -11,7 +11,13 @@ from pathlib import Path
 from flobc.adapters.filesystem import FilePayloads, write_atomically
 from flobc.composition.genesis import Federation, build_genesis, derive_identities
 from flobc.composition.reports import Observer, SilentObserver
-from flobc.composition.run_directory import append_test, create_run_directory, lock_directory, settings_to_json
+from flobc.composition.run_directory import (
+    SCENARIO,
+    append_test,
+    create_run_directory,
+    lock_directory,
+    settings_to_json,
+)
 from flobc.composition.settings import RunSettings, build_train_settings
 from flobc.composition.stores import Stores, build_memory_stores, open_file_stores
 from flobc.composition.verification import VerifyReport, verify_chain
@@ -31,7 +37,6 @@ from flobc.simulation.scenario import Scenario
 from flobc.simulation.shards import LazyShards
 from flobc.simulation.world import Basis, SimulatedWorld
 
-SCENARIO_NAME = "scenario.yaml"
 LEAST_FOR_PROCESSES = 200
 """Trainers that take part in a round; with fewer, loading torch once more takes longer than it saves."""
 
@@ -150,7 +155,7 @@ def open_stores(root: Path | None, world: World, federation: Federation) -> Iter
     with lock_directory(root):
         create_run_directory(root, world.settings, federation.genesis)
         if world.text:
-            write_atomically(root / SCENARIO_NAME, [world.text.encode()])
+            write_atomically(root / SCENARIO, [world.text.encode()])
         with open_file_stores(root, federation.genesis) as stores:
             # A world that was cut short begins anew, so its payloads need not outlive a power cut.
             yield dataclasses.replace(stores, payloads=FilePayloads(root / "payloads", flush=False))

@@ -206,7 +206,7 @@ class SimulatedWorld:
                 clock=self.clock,
                 shards=basis.shards,
                 speeds=self.speeds,
-                ways=Ways(self._publish, self._ask_to_join, self._prepare),
+                ways=Ways(self._publish, self._ask_to_join, self._remember_own),
                 attacks=self.attacks,
                 know=omniscience.know,
                 late=late if self._scenario.run.admission != "allowlist" else frozenset(),
@@ -281,8 +281,8 @@ class SimulatedWorld:
 
         self.clock.call_later(at_ms - now_ms, relay)
 
-    def _prepare(self, payload: Payload, made: LocalUpdate) -> None:
-        """Decode on the trainer's worker, while the payload is in its cache, what all receivers will decode."""
+    def _remember_own(self, payload: Payload, made: LocalUpdate) -> None:
+        """Keep what all receivers would decode and build: whoever encoded it has had it in hand."""
         self._engine.remember_own(compute_update_id(payload.header), made)
 
     def _on_append(self, offset: int, record: bytes) -> None:

@@ -8,7 +8,7 @@ from flobc.composition.services.serving import serve
 from flobc.composition.services.settings import TrainerSettings
 from flobc.composition.services.tracing import traced
 from flobc.composition.services.trainer import run_trainer
-from flobc.composition.services.workers import prepare_worker
+from flobc.runtime.worker_threads import prepare_worker
 
 ABOUT = "Follows a chain, trains on its own shard and publishes signed updates."
 

@@ -30,8 +30,8 @@ from flobc.composition.services.scoring import ScoringProcesses
 from flobc.composition.services.settings import LedgerSettings, TrainerSettings, ValidatorSettings
 from flobc.composition.services.trainer import run_trainer
 from flobc.composition.services.validator import run_validator
-from flobc.composition.services.workers import prepare_worker
 from flobc.composition.settings import RunSettings
+from flobc.runtime.worker_threads import prepare_worker
 
 HOST = "127.0.0.1"
 WARM_UP = 3

@@ -61,6 +61,9 @@ def test_what_it_keeps_is_a_run_like_any_other(tmp_path: Path, capsys: pytest.Ca
     capsys.readouterr()
     assert simulate(world, "--dir", str(root)) == 2
     assert "start anew with --new" in capsys.readouterr().err
+    assert main(["run", "--dir", str(root), "--rounds", "3", "--quiet"]) == 2
+    assert "is a simulation, which nothing goes on with" in capsys.readouterr().err
+    assert load_height(root) == 2
     assert simulate(world, "--dir", str(root), "--new", "--rounds", "1") == 0
     assert (load_height(root), load_height(tmp_path / "chain.old-1")) == (1, 2)
 

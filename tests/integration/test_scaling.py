@@ -74,6 +74,11 @@ def test_trainers_go_come_back_and_join(tmp_path: Path, capsys: pytest.CaptureFi
         system.up()  # knows of the third
         assert load_plan(root).trainers == 3
         assert main(["verify", str(root), "--full", "--quiet"]) == 0
+        system.down()
+        capsys.readouterr()
+        assert main(["scale", "--trainers", "2", "--dir", str(root), "--quiet"]) == 2
+        assert f"does not run; start it with: flobc up --dir {root}" in capsys.readouterr().err
+        assert list_running(system) == []
 
 
 def test_a_load_test_and_its_going_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,11 +23,11 @@ from flobc.composition.services.parts import Loop
 from flobc.composition.services.settings import LedgerSettings, TrainerSettings, ValidatorSettings, load_settings
 from flobc.composition.services.trainer import run_trainer
 from flobc.composition.services.validator import run_validator
-from flobc.composition.services.workers import prepare_worker
 from flobc.composition.settings import RunSettings
 from flobc.errors import TransientError
 from flobc.protocol.params import get_chain_id
 from flobc.protocol.roles.light_client import LightClient
+from flobc.runtime.worker_threads import prepare_worker
 from tests.support.certificates import build_authority, build_tls
 from tests.support.dialogue import build_params
 from tests.support.secure_kafka import SecureKafka, start_secure_kafka

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Iterator
@@ -21,10 +22,10 @@ from flobc.simulation.simulate import simulate
 from tests.support.ports import wait_until
 
 SPEC = "synthetic:examples=400,features=8,classes=3"
-WORLD = f"""
-run: {{task: "{SPEC}", trainers: 12, validators: 3, rounds: 3, sync: bap, seed: 7}}
+WORLD = """
+run: {{task: "{task}", trainers: 12, validators: 3, rounds: 3, sync: {sync}, codec: {codec}, seed: 7}}
 data: {{sharding: "dirichlet:0.5"}}
-attacks: {{trainers: ["sign_flip@0.2"]}}
+attacks: {{trainers: ["sign_flip@0.2", "nan@0.1"]}}
 """
 
 
@@ -65,6 +66,19 @@ def test_a_process_that_was_killed_is_told_in_one_sentence() -> None:
             lent.evaluate_many([lent.initial_vector(1)] * 2, test)
 
 
+def test_memory_that_cannot_be_had_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(TaskInProcesses(get_task(SPEC), SPEC, 1)) as lent:
+        test = lent.load(DataSource()).test
+
+        def refuse(descriptor: int, size: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "ftruncate", refuse)
+            with pytest.raises(FlobcError, match=r"No space left on device.*try with --workers 1"):
+                lent.evaluate_many([lent.initial_vector(1)] * 2, test)
+
+
 def test_no_process_outlives_its_owner() -> None:
     lent = TaskInProcesses(get_task(SPEC), SPEC, 2)
     processes = lent.list_processes()
@@ -72,12 +86,14 @@ def test_no_process_outlives_its_owner() -> None:
     wait_until(lambda: not any(os.path.exists(f"/proc/{process}") for process in processes))
 
 
-def test_a_world_is_the_same_with_and_without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = simulate(read_world("world", WORLD), workers=1)
+@pytest.mark.parametrize(("sync", "codec"), [("bap", "int16"), ("ssp", "int8")])
+def test_a_world_is_the_same_with_and_without_processes(sync: str, codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = WORLD.format(task=SPEC, sync=sync, codec=codec)
+    alone = simulate(read_world("world", text), workers=1)
     monkeypatch.setattr(simulation, "LEAST_FOR_PROCESSES", 1)
     used: list[int] = []
     original = TaskInProcesses.train_updates
     monkeypatch.setattr(TaskInProcesses, "train_updates", lambda self, *rest: used.append(1) or original(self, *rest))
-    together = simulate(read_world("world", WORLD), workers=2)
+    together = simulate(read_world("world", text), workers=2)
     assert used
     assert together.results.head == alone.results.head

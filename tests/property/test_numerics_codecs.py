@@ -64,8 +64,8 @@ def test_receivers_decode_what_the_sender_says(codec, delta, chunk_size):
 def test_a_sender_knows_what_receivers_decode(codec, delta, chunk_size, carries):
     """AGG-10: so it need not decode what it has encoded itself."""
     residual = np.full(GRID.size, 2.0**-20, np.float32) if carries else None
-    encoded = encode(delta, codec, chunk_size, residual=residual, keep_update=True)
-    assert encoded.update.tolist() == receive(encoded, codec, chunk_size).tolist()
+    encoded = encode(delta, codec, chunk_size, residual=residual, keep_decoded=True)
+    assert encoded.decoded.tolist() == receive(encoded, codec, chunk_size).tolist()
     assert encode(delta, codec, chunk_size, residual=residual).chunks == encoded.chunks
 
 

@@ -30,7 +30,6 @@ from flobc.composition.services.recording import LedgerStores, Recorder
 from flobc.composition.services.snapshots import Snapshots
 from flobc.composition.services.trainer import TrainerHost, TrainerKeep, TrainerService, recall_headers
 from flobc.composition.services.validator import ServiceParts, ValidatorService
-from flobc.composition.services.workers import prepare_worker
 from flobc.composition.settings import RunSettings, build_train_settings
 from flobc.learning.tasks import get_task
 from flobc.ports.tracing import NO_TRACES, Tracer
@@ -45,6 +44,7 @@ from flobc.runtime.light_follower import LightFollower
 from flobc.runtime.local_scorer import LocalScorer
 from flobc.runtime.seeds import derive_seed
 from flobc.runtime.trainer_node import TrainerParts
+from flobc.runtime.worker_threads import prepare_worker
 
 TASK = "examples.numpy_task:task"
 PATIENCE_S = 60.0

@@ -24,7 +24,6 @@ from flobc.composition.services.connections import build_tls
 from flobc.composition.services.models import FetchedModels, FetchedPayloads
 from flobc.composition.services.serving import set_up_logging
 from flobc.composition.services.settings import ValidatorSettings, split_addresses
-from flobc.composition.services.workers import prepare_worker
 from flobc.errors import DataError, FlobcError, NotHeld, TransientError, UsageError
 from flobc.learning.tasks import get_task
 from flobc.ports.tracing import get_current_trace, within
@@ -35,6 +34,7 @@ from flobc.protocol.roles.duties import BaseEvaluation, EvaluateBase, ScoreUpdat
 from flobc.runtime.engine import LearningEngine
 from flobc.runtime.local_scorer import LocalScorer
 from flobc.runtime.memory import keep_freed_memory
+from flobc.runtime.worker_threads import prepare_worker
 
 BATCH_SIZE = 8
 """How many updates are scored in one pass: more would keep votes back that others wait for."""

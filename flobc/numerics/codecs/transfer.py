@@ -27,7 +27,7 @@ class EncodedUpdate:
     """float32[D]: what the codec lost, to be added to the next update; None without feedback."""
     digests: tuple[bytes, ...] = ()
     """``digest(chunk)`` of each chunk; empty where no ``digest`` was given."""
-    update: Int32s | None = None
+    decoded: Int32s | None = None
     """int32[D]: the update as every receiver decodes it, where it was asked for."""
 
 
@@ -50,12 +50,12 @@ class _Encoding:
     codec: Codec
     residual: Float32s | None
     digest: Callable[[bytes], bytes] | None
-    update: Int32s | None
+    decoded: Int32s | None
 
     def encode(self, start: int, stop: int) -> tuple[list[bytes], list[bytes], int]:
         """The chunks of the coordinates ``[start, stop)``, their digests, and the sum of squares of what decodes."""
         part = Difference(self.vector, self.base, 0, self.chunk_size).cut(start, stop)
-        decoded = None if self.update is None else self.update[start:stop]
+        decoded = None if self.decoded is None else self.decoded[start:stop]
         if self.residual is None:
             chunks, squares = self.codec.encode_chunks(part, self.grid, decoded)
         else:
@@ -78,13 +78,13 @@ def encode_update(
     base: Float32s | None = None,
     residual: Float32s | None = None,
     digest: Callable[[bytes], bytes] | None = None,
-    keep_update: bool = False,
+    keep_decoded: bool = False,
 ) -> EncodedUpdate:
     """Encode ``vector`` (float32[D]) less ``base`` plus the ``residual`` of the update before.
 
     Chunks are encoded, and hashed by ``digest``, several at a time. A codec with error feedback
     keeps a residual from its first update on; for the others it is kept if one is passed in. With
-    ``keep_update`` the result holds what receivers will decode.
+    ``keep_decoded`` the result holds what receivers will decode.
 
     Raises:
         PayloadFault: ``non_finite`` or ``out_of_range``: receivers would refuse this update.
@@ -98,15 +98,15 @@ def encode_update(
         carried = checked(residual, np.float32, grid.size, "residual").copy()
     elif codec.error_feedback:
         carried = np.zeros(grid.size, np.float32)
-    update = np.empty(grid.size, np.int32) if keep_update else None
-    encoding = _Encoding(vector, base, chunk_size, grid, codec, carried, digest, update)
+    decoded = np.empty(grid.size, np.int32) if keep_decoded else None
+    encoding = _Encoding(vector, base, chunk_size, grid, codec, carried, digest, decoded)
     results = for_each_range(grid.size, encoding.encode, unit=chunk_size)
     return EncodedUpdate(
         chunks=tuple(data for chunks, _, _ in results for data in chunks),
         digests=tuple(value for _, digests, _ in results for value in digests),
         norm=math.isqrt(sum(squares for _, _, squares in results)),
         residual=carried,
-        update=update,
+        decoded=decoded,
     )
 
 

@@ -155,8 +155,7 @@ class ChainState:
     @functools.cached_property
     def round_view(self) -> RoundView:
         """What the sync policy may look at: who is active, who is decided, how many steps ran out."""
-        quorum = self.quorum  # as in is_decided, without a thousand calls after every record
-        decided = [item for item in self.core.pending.values() if len(item.votes) >= quorum]
+        decided = [item for item in self.core.pending.values() if is_decided(self, item)]
         return RoundView(
             active=get_active_trainers(self),
             decided_trainers=tuple(sorted({item.header.trainer for item in decided})),

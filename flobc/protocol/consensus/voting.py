@@ -79,13 +79,7 @@ def validate_admission(state: ChainState, header: UpdateHeader) -> bytes:
 
 def is_base_open(state: ChainState, trainer: bytes, base_height: int) -> bool:
     """Return whether a trainer is admitted and may still start from a base (ROUND-1, ROUND-3)."""
-    core = state.core
-    entry = core.trainers.get(trainer)
-    return (
-        entry is not None
-        and is_base_allowed(state.params.sync, base_height, core.height)
-        and base_height > entry.last_used_base
-    )
+    return _find_closed_base(state, trainer, base_height) is None
 
 
 def validate_base(state: ChainState, header: UpdateHeader) -> None:
@@ -93,17 +87,22 @@ def validate_base(state: ChainState, header: UpdateHeader) -> None:
 
     **Raises** RemoteProtocolError with the rule that the header breaks.
     """
-    if is_base_open(state, header.trainer, header.base_height):
-        return
+    broken = _find_closed_base(state, header.trainer, header.base_height)
+    if broken is not None:
+        raise RemoteProtocolError(*broken)
+
+
+def _find_closed_base(state: ChainState, trainer: bytes, base_height: int) -> tuple[str, str, str] | None:
+    """Return the rule by which a trainer may not start from a base, what it expects and what was found; or None."""
     core, sync = state.core, state.params.sync
-    entry = core.trainers.get(header.trainer)
+    entry = core.trainers.get(trainer)
     if entry is None:
-        raise RemoteProtocolError("ROUND-1", "an admitted trainer", header.trainer.hex()[:12])
-    if not is_base_allowed(sync, header.base_height, core.height):
-        raise RemoteProtocolError(
-            "ROUND-3", f"a base within {sync.max_staleness} of {core.height}", str(header.base_height)
-        )
-    raise RemoteProtocolError("ROUND-3", f"a base newer than {entry.last_used_base}", str(header.base_height))
+        return "ROUND-1", "an admitted trainer", trainer.hex()[:12]
+    if not is_base_allowed(sync, base_height, core.height):
+        return "ROUND-3", f"a base within {sync.max_staleness} of {core.height}", str(base_height)
+    if base_height <= entry.last_used_base:
+        return "ROUND-3", f"a base newer than {entry.last_used_base}", str(base_height)
+    return None
 
 
 def _add_headers(state: ChainState, headers: tuple[UpdateHeader, ...]) -> ChainState:

@@ -240,9 +240,9 @@ def find_scoring_duties(role: ValidatorRole, state: ChainState) -> Iterator[Scor
         yield from (duty for duty in turn if duty is not None)
 
 
-def get_last_duties(role: ValidatorRole, state: ChainState, *, votes: bool = True) -> list[Duty]:
-    """Return what comes after scoring: the ``votes`` that the log lacks, and the timer."""
-    batch = build_vote_batch(role, state) if votes else None
+def get_last_duties(role: ValidatorRole, state: ChainState, *, may_vote: bool = True) -> list[Duty]:
+    """Return what comes after scoring: the votes that the log lacks, if they may be sent now, and the timer."""
+    batch = build_vote_batch(role, state) if may_vote else None
     duties: list[Duty] = [] if batch is None else [Publish(batch)]
     if state.closed is None:
         duties += _get_timer_duties(role, state)

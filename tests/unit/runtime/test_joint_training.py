@@ -15,7 +15,7 @@ from flobc.learning.many import ManyTask
 from flobc.learning.task import DataSource, Evaluation, Examples, TrainResult, TrainSettings, Vector
 from flobc.runtime.engine import LearningEngine
 from flobc.runtime.joint_training import JointTraining
-from flobc.runtime.local_updates import ModelView, Trained, Training
+from flobc.runtime.local_updates import ModelView, TrainedUpdate, Training
 from tests.support.hand_scheduler import HandScheduler
 
 TASK = "examples.numpy_task:task"
@@ -57,7 +57,7 @@ class World:
     def add(self, name: str, seed: int, start: Vector | None = None, how: TrainSettings = HOW) -> Training:
         training = Training(self.model, start, SHARD[seed * 40 : seed * 40 + 50], how, seed)
 
-        def finish(view: ModelView, trained: Trained) -> Vector:
+        def finish(view: ModelView, trained: TrainedUpdate) -> Vector:
             return trained.vector - view.vector
 
         self.joint.add(training, finish, lambda result: self.results.update({name: result}))

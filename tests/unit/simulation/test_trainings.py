@@ -13,7 +13,7 @@ from flobc.composition.genesis import build_federation
 from flobc.composition.stores import build_memory_stores
 from flobc.learning.task import DataSource, Examples, TrainResult, TrainSettings, Vector
 from flobc.runtime.engine import LearningEngine
-from flobc.runtime.local_updates import Trained, Training
+from flobc.runtime.local_updates import TrainedUpdate, Training
 from flobc.simulation import trainings
 from flobc.simulation.clocks import WorldClock
 from flobc.simulation.trainings import TrainingPool
@@ -60,7 +60,7 @@ class World:
             np.testing.assert_array_equal(result[1], expected)
             self.arrivals.append((self.clock.now_ms, result[0]))
 
-        def finish(view: SimpleNamespace, trained: Trained) -> tuple[int, Vector]:
+        def finish(view: SimpleNamespace, trained: TrainedUpdate) -> tuple[int, Vector]:
             self.start = view.vector
             return number, trained.vector
 
