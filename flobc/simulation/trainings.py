@@ -16,7 +16,7 @@ from flobc.runtime.local_updates import Training
 R = TypeVar("R")
 
 MAX_BLOCK_FLOATS = 1 << 25
-"""How many numbers the trained vectors hold at most that wait for their time: 128 MiB; their updates three times that."""
+"""How many numbers the trained vectors hold at most that wait: 128 MiB, and up to three times that of their updates."""
 MAX_PASS_FLOATS = 1 << 20
 """How many numbers the models of one pass have together: beyond, a step no longer fits the cache."""
 MAX_PASS = 256
