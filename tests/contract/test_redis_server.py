@@ -167,9 +167,9 @@ def test_one_server_per_directory(tmp_path: Path, server: LocalRedis) -> None:
         start_redis(tmp_path / "redis")
 
 
-def test_a_taken_port_ends_with_the_servers_own_words(tmp_path: Path, server: LocalRedis) -> None:
+def test_a_taken_port_is_told_before_a_server_is_started(tmp_path: Path, server: LocalRedis) -> None:
     """Another server that answers there is not taken for ours."""
-    with pytest.raises(FlobcError, match="Address already in use"):
+    with pytest.raises(FlobcError, match="another program does already; stop that one or choose another port"):
         start_redis(tmp_path / "second", get_port(server))
 
 
