@@ -135,8 +135,8 @@ def _multiply_small(rows: UpdateRows, size: int) -> npt.NDArray[np.float64] | No
 
     A sum of some of two rows' products is no greater than their lengths multiplied (Cauchy and Schwarz), and sums of
     integers that stay below 2^53 are exact in any order; that of the squares grows, so one found below was never
-    rounded. Of many rows a library's product is made several times as
-    fast as by the loops below, with a fifth of the memory.
+    rounded. Of many rows a library's product is made several times as fast as by the loops below, with a fifth of
+    the memory.
     """
     count = len(rows.addresses)
     values = np.zeros((count, _LARGEST_BLOCK), np.int32)

@@ -75,6 +75,10 @@ class Training:
     residual: Vector | None = None
     ahead: bool = False
 
+    def get_start(self, base: ModelView) -> Vector:
+        """Return the vector that it begins with; ``base`` is its certified model. **Shapes**: (D,)."""
+        return base.vector if self.start is None else self.start
+
 
 @dataclass(frozen=True)
 class TrainedUpdate:
@@ -102,7 +106,7 @@ def train_updates(
         return task.train_updates(coding, base, trainings)
     found = train_many(
         task,
-        [base.vector if training.start is None else training.start for training in trainings],
+        [training.get_start(base) for training in trainings],
         [training.shard for training in trainings],
         trainings[0].settings,
         [training.seed for training in trainings],

@@ -180,8 +180,7 @@ class TrainerNode:
             view = engine.get_view(training.model)
         except NotHeld:  # the chain has gone on, and nobody trains from this model any more
             return None
-        start = view.vector if training.start is None else training.start
-        vector = engine.train(start, training.shard, training.settings, training.seed)
+        vector = engine.train(training.get_start(view), training.shard, training.settings, training.seed)
         return finish(view, finish_training(engine.coding, view, training, vector))
 
     def _sign(
